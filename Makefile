@@ -1,0 +1,45 @@
+# One word each; `make` alone prints them.
+.DEFAULT_GOAL := help
+.PHONY: help setup run dev test check bench zipapp prices settings-doc test-bare clean
+
+help: ## Print these words
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: ## Make .venv with everything that development needs
+	@sh tools/setup.sh dev
+
+run: ## Set up what running needs and serve simple mode on 127.0.0.1:8080, with a demo at first (ARGS=...)
+	@sh tools/setup.sh run
+	@.venv/bin/sub2api serve --demo $(ARGS)
+
+dev: ## The same, restarted whenever the source changes
+	@sh tools/setup.sh dev
+	@.venv/bin/python tools/dev.py serve --demo $(ARGS)
+
+test: ## Set up, then run the whole suite with its coverage floors
+	@sh tools/setup.sh dev
+	@sh tools/test.sh
+
+check: ## Format, lint, types, layers and the architecture's own tests
+	@sh tools/setup.sh dev
+	@sh tools/check.sh
+
+bench: ## Measure the gateway against its upstream; prints the table
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m tests.bench.run $(ARGS)
+
+zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
+	@sh tools/setup.sh dev
+	@.venv/bin/python tools/zipapp.py
+
+prices: ## Rebuild sub2api/billing/prices.json from a price table (FROM=path VERSION=...)
+	@.venv/bin/python tools/make_prices.py $(FROM) $(VERSION)
+
+settings-doc: ## Write docs/settings.md anew from sub2api/settings
+	@.venv/bin/python -m tools.settings_doc
+
+test-bare: ## As root: try `make run` in a bare Debian 12 (debootstrap, chroot, ordinary user)
+	@sh tools/bare.sh
+
+clean: ## Remove what the other words made
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

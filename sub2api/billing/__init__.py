@@ -1,0 +1,1 @@
+"""Prices, cost, and the journal and ledger that make money exact."""

@@ -1,0 +1,1 @@
+"""A scripted vendor: what `--demo` starts and what the tests run against."""

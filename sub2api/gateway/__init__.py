@@ -1,0 +1,1 @@
+"""The walk of one call: pipeline, admission, scheduling, attempts, metering."""

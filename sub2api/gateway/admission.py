@@ -1,0 +1,72 @@
+"""Who may come in: the key, then a place for the call on its key, its user and an account."""
+
+from __future__ import annotations
+
+from sub2api.errors import RATE_LIMITED, ClientError
+from sub2api.gateway.call import Call
+from sub2api.gateway.credentials import key_of
+from sub2api.gateway.parts import Parts
+from sub2api.gateway.scheduling import MOST_CANDIDATES, slot_of
+from sub2api.live.interfaces import Entry, Granted, Refused, Slot
+from sub2api.model.callers import Caller
+from sub2api.upstream.catalogue import Candidate
+
+_BUSY_RETRY_SECONDS = 5.0
+
+
+async def caller_of(parts: Parts, call: Call) -> Caller:
+    """Return who calls. Raises ClientError 401 or 403; reaches no upstream.
+
+    Keys fail closed: a store that cannot be asked means no entry for keys not yet known.
+    """
+    caller = await parts.key_desk.caller_of(key_of(call))
+    return parts.key_desk.check(caller, now=parts.clock.now(), client_ip=call.client_ip)
+
+
+async def enter(
+    parts: Parts, call: Call, caller: Caller, ranking: list[Candidate]
+) -> tuple[Candidate, float]:
+    """Take the call's places, waiting its turn. Returns (candidate, seconds waited).
+
+    Raises ClientError 429 when the wait is over or the queue is full.
+    """
+    settings = parts.settings.gateway
+    shortlist = ranking[:MOST_CANDIDATES]
+    entry = Entry(
+        call_id=call.id,
+        caller_slots=(
+            Slot(f"user:{caller.user.id}", caller.user.concurrency),
+            Slot(f"key:{caller.key.id}", caller.key.concurrency),
+        ),
+        candidates=tuple(slot_of(candidate.account) for candidate in shortlist),
+        queue=f"user:{caller.user.id}",
+        wait=settings.slot_wait_seconds,
+        max_waiting=settings.max_waiting,
+    )
+    decision = await parts.live.enter(entry)
+    if isinstance(decision, Granted):
+        return shortlist[decision.candidate], decision.waited
+    raise _busy(decision)
+
+
+async def another(parts: Parts, call: Call, ranking: list[Candidate]) -> Candidate | None:
+    """Move the call to the first account with a free place, without waiting; None if all full."""
+    shortlist = ranking[:MOST_CANDIDATES]
+    slots = tuple(slot_of(candidate.account) for candidate in shortlist)
+    decision = await parts.live.swap(call.id, slots)
+    return shortlist[decision.candidate] if isinstance(decision, Granted) else None
+
+
+def _busy(refused: Refused) -> ClientError:
+    whose = {
+        "key": "this API key's concurrent calls",
+        "user": "your concurrent calls",
+        "account": "the concurrent calls of every account that serves this model",
+    }[refused.full.partition(":")[0]]
+    said = "too many calls are waiting already" if refused.queue_full else "no place became free"
+    return ClientError(
+        f"The limit on {whose} is reached and {said}. Try again shortly.",
+        status=429,
+        kind=RATE_LIMITED,
+        retry_after=_BUSY_RETRY_SECONDS,
+    )

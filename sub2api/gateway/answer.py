@@ -1,0 +1,151 @@
+"""The reply as the pipeline sees it: a state machine that makes two replies impossible.
+
+*unsent*: nothing written. *waiting*: status 200 and our own keep-alives only. *answered*: the
+upstream's first frame (or a refusal) was written; from here on there is no other account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from enum import Enum
+
+from sub2api.errors import ClientError
+from sub2api.gateway.call import Call, Reply
+from sub2api.model.routes import Wire
+from sub2api.protocols.interface import Dialect
+
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class State(Enum):
+    """How much of the reply is decided."""
+
+    UNSENT = "unsent"
+    WAITING = "waiting"
+    ANSWERED = "answered"
+
+
+def status_for(error: ClientError, wire: Wire) -> int:
+    """Return the status a refusal has on a wire: only Messages clients know 529."""
+    return 503 if error.status == 529 and wire is not Wire.MESSAGES else error.status
+
+
+def id_headers(call_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers that name the call, under both names that SDKs print."""
+    return [(b"request-id", call_id.encode()), (b"x-request-id", call_id.encode())]
+
+
+class Answer:
+    """Writes one reply, in the client's dialect, with keep-alives while there is nothing to say."""
+
+    def __init__(self, call: Call, reply: Reply, dialect: Dialect) -> None:
+        self._call = call
+        self._reply = reply
+        self.dialect = dialect
+        self._timer: asyncio.TimerHandle | None = None
+        self._interval = 0.0
+        self._last_write = 0.0
+        self.state = State.UNSENT
+        self.status = 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._reply.gone
+
+    def keep_alive(self, interval: float) -> None:
+        """From now on, say something in the client's dialect after `interval` silent seconds."""
+        if interval <= 0 or not self.dialect.keep_alive:
+            return
+        self._interval = interval
+        loop = asyncio.get_running_loop()
+        self._last_write = loop.time()
+        self._timer = loop.call_later(interval, self._tick)
+
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Relay the upstream's head. After keep-alives have begun, it is already decided."""
+        if self.state is State.UNSENT:
+            self._head(status, headers)
+        self.state = State.ANSWERED
+
+    async def write(self, data: bytes) -> None:
+        """Relay body bytes: complete events, on streams."""
+        if data:
+            await self._reply.send(data)
+            if self._timer is not None:
+                self._last_write = asyncio.get_running_loop().time()
+
+    async def end(self) -> None:
+        """Finish properly."""
+        self.stop()
+        if not self._reply.gone:
+            await self._reply.end()
+
+    async def whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a complete reply."""
+        self.stop()
+        if self.state is not State.UNSENT:
+            raise RuntimeError("a reply has begun: a whole one cannot follow")
+        self._head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self.state = State.ANSWERED
+        await self._reply.send(body)
+        await self.end()
+
+    async def refuse(self, error: ClientError) -> None:
+        """Say no: as a JSON error before anything was sent, as the dialect's error event after."""
+        if self.state is State.UNSENT:
+            await self.whole(*refusal(self.dialect, error, self._call.id))
+            return
+        self.state = State.ANSWERED
+        await self._reply.send(self.dialect.error_event(error, self._call.id))
+        await self.end()
+
+    def abort(self) -> None:
+        """Cut the reply, where not even an error event can be said."""
+        self.stop()
+        self._reply.abort()
+
+    def stop(self) -> None:
+        """No more keep-alives."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self._reply.start(status, [*headers, *id_headers(self._call.id)])
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        silent = loop.time() - self._last_write
+        if silent >= self._interval * 0.99:
+            if self.state is State.UNSENT:
+                self._head(200, _STREAM_HEADERS)
+                self.state = State.WAITING
+            self._reply.try_send(self.dialect.keep_alive)
+            self._last_write = loop.time()
+            silent = 0.0
+        self._timer = loop.call_later(self._interval - silent, self._tick)
+
+
+def refusal(
+    dialect: Dialect, error: ClientError, call_id: str
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of a refusal, in the client's dialect."""
+    body = dialect.refusal(error, call_id)
+    return status_for(error, dialect.wire), _refusal_headers(error), body
+
+
+def _refusal_headers(error: ClientError) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    if not error.retry_helps:
+        headers.append((b"x-should-retry", b"false"))
+    return headers

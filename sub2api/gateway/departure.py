@@ -1,0 +1,79 @@
+"""What happens when the client leaves before the reply is complete.
+
+The policy is the group's, else the setting: *drain* reads the upstream on (bounded) so that the
+bill is exact; *observed* and *cancel* let go of the upstream at once. Before anything was sent
+upstream, every policy just stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sub2api.gateway.call import Reply
+from sub2api.model.accounts import DisconnectPolicy
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Departure:
+    """Watches one client on behalf of the task that serves it.
+
+    `free_caller` gives back the caller's places; the account's stays taken while a drain goes on.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        *,
+        drain_seconds: float,
+        spawn: Spawn,
+        free_caller: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._reply = reply
+        self._drain_seconds = drain_seconds
+        self._spawn = spawn
+        self._free_caller = free_caller
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._upstream_called = False
+        self.policy: DisconnectPolicy = "cancel"
+        self.stopped = False
+        """This, not somebody else's cancellation, is why the task was cancelled."""
+        reply.on_gone = self._left
+        if reply.gone:
+            self._left()
+
+    def calling_upstream(self, policy: DisconnectPolicy) -> None:
+        """From now on the upstream works for this call, and `policy` holds."""
+        self.policy = policy
+        self._upstream_called = True
+
+    def attempt_over(self) -> None:
+        """The upstream works no more; a client that leaves now just stops the call."""
+        self._upstream_called = False
+
+    def close(self) -> None:
+        """The call is over."""
+        self._reply.on_gone = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def absorb(self) -> None:
+        """Take back the cancellation that `stopped` stands for: the task goes on and settles."""
+        if self._task is not None:
+            self._task.uncancel()
+
+    def _left(self) -> None:
+        if self._upstream_called and self.policy == "drain":
+            self._spawn(self._free_caller())
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._drain_seconds, self._stop)
+            return
+        self._stop()
+
+    def _stop(self) -> None:
+        self.stopped = True
+        if self._task is not None:
+            self._task.cancel()

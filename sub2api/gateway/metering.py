@@ -1,0 +1,207 @@
+"""One admitted call's account of itself, from admission to exactly one settlement.
+
+Every way a call can end (a proper end, a failure, a client that leaves, a shutdown) comes to
+`settle`, which writes the journal's close record; a second one changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from sub2api.billing.cost import priced_columns
+from sub2api.billing.prices import Price
+from sub2api.billing.records import Binding, Close, Open, Progress, usage_columns
+from sub2api.gateway.call import Call
+from sub2api.gateway.parts import Parts
+from sub2api.model.callers import Caller
+from sub2api.model.tokens import Tokens, Usage
+from sub2api.model.usage import SettledBy, UsageRow
+from sub2api.protocols.interface import Peek
+from sub2api.upstream.catalogue import Candidate
+
+BINDING_SECONDS = 30 * 86400
+_PROGRESS_SECONDS = 1.0
+_EVENT_OVERHEAD = {"messages": 110, "chat": 220, "responses": 190, "gemini": 130}
+"""Bytes of one streamed event that are not text, by wire: only estimates use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended. `error` is a short stable word, "" on success."""
+
+    status: int
+    error: str = ""
+    truncated: bool = False
+    settled_by: SettledBy | None = None
+
+
+class Tally:
+    """What one call has used so far, who pays, and what was promised to the journal."""
+
+    def __init__(
+        self, parts: Parts, call: Call, caller: Caller, peek: Peek, *, records: bool = True
+    ) -> None:
+        self._records = records
+        self._parts = parts
+        self._call = call
+        self._caller = caller
+        self._peek = peek
+        self._started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
+        self._candidate: Candidate | None = None
+        self._price: Price | None = None
+        self._usage: Usage | None = None
+        self._last_progress = float("-inf")
+        self._first_token_at: float | None = None
+        self.bindings: list[Binding] = []
+        self._produced_bytes = 0
+        self._produced_events = 0
+        self._settled = False
+        self.attempts = 0
+        self.upstream_request_id = ""
+        self.client_left = False
+
+    @property
+    def produced(self) -> bool:
+        """Whether any generated content was seen."""
+        return self._first_token_at is not None
+
+    def opened(self, candidate: Candidate) -> None:
+        """An account is about to be called: the journal knows before the upstream does.
+
+        Raises ClientError (503) when the journal cannot take more.
+        """
+        self.attempts += 1
+        self._candidate = candidate
+        self._usage = None
+        self._produced_bytes = self._produced_events = 0
+        if not self._records:
+            return
+        self._price = self._find_price(candidate)
+        charge = self._parts.settings.charge_users
+        opening = self._row(Ending(0))
+        self._parts.journal.open(Open(row=opening, price=self._price, charge=charge))
+
+    def saw(self, usage: Usage | None, produced: bool, size: int, events: int) -> None:
+        """Take note of a relayed block: its usage so far, and its size if it carried content."""
+        if produced:
+            if self._first_token_at is None:
+                self._first_token_at = self._parts.clock.monotonic()
+            self._produced_bytes += size
+            self._produced_events += events
+        if usage is None or usage is self._usage:
+            return
+        self._usage = usage
+        if not self._records:
+            return
+        now = self._parts.clock.monotonic()
+        if now - self._last_progress >= _PROGRESS_SECONDS:
+            self._last_progress = now
+            self._parts.journal.progress(Progress(call_id=self._call.id, usage=usage))
+
+    def bind(self, bound_id: str) -> None:
+        """Remember that an id belongs to the account that issued it."""
+        known = any(binding.bound_id == bound_id for binding in self.bindings)
+        if bound_id and not known and self._candidate is not None:
+            until = self._parts.clock.now() + BINDING_SECONDS
+            self.bindings.append(
+                Binding(self._caller.key.id, bound_id, self._candidate.account.id, until)
+            )
+
+    def failed(self) -> None:
+        """The attempt failed: nothing of it is ever billed to the caller."""
+        self._usage = None
+        self._first_token_at = None
+
+    def settle(self, ending: Ending) -> None:
+        """Write the call's one close record."""
+        if self._settled or not self._records:
+            return
+        self._settled = True
+        self._parts.journal.close(Close(row=self._row(ending), bindings=self.bindings))
+
+    def _find_price(self, candidate: Candidate) -> Price | None:
+        """Find the price of the name the caller asked for, else of the name the upstream knows."""
+        platform = candidate.account.platform
+        prices = self._parts.prices
+        asked = prices.find(self._peek.model, platform, self._started_at)
+        if asked is not None or candidate.upstream_model == self._peek.model:
+            return asked
+        return prices.find(candidate.upstream_model, platform, self._started_at)
+
+    def _who(self) -> dict[str, Any]:
+        """Return the fields that an opening and a usage row share."""
+        call, caller, candidate = self._call, self._caller, self._candidate
+        return {
+            "user_id": caller.user.id,
+            "key_id": caller.key.id,
+            "key_name": caller.key.name,
+            "account_id": candidate.account.id if candidate else None,
+            "account_name": candidate.account.name if candidate else "",
+            "group_id": candidate.group.id if candidate and candidate.group else None,
+            "platform": candidate.account.platform if candidate else "",
+            "wire": call.match.wire.value,
+            "operation": call.match.operation.value,
+            "model": self._peek.model,
+            "upstream_model": candidate.upstream_model if candidate else "",
+            "stream": self._peek.stream,
+            "started_at": self._started_at,
+            "client_ip": call.client_ip,
+            "user_agent": call.header(b"user-agent")[:512],
+        }
+
+    @property
+    def _multiplier(self) -> str:
+        group = self._candidate.group if self._candidate else None
+        return group.rate_multiplier if group else "1"
+
+    def _settlement(self, ending: Ending) -> tuple[Tokens, SettledBy]:
+        """Decide which tokens count, and how they were learnt."""
+        usage = self._usage
+        if ending.settled_by == "estimated":
+            return self._estimated(), "estimated"
+        if ending.settled_by is not None:
+            return (usage.tokens if usage else Tokens()), ending.settled_by
+        if usage is None:
+            return Tokens(), "none"
+        return usage.tokens, "drained" if self.client_left else "observed"
+
+    def _estimated(self) -> Tokens:
+        """Fill in what no usage frame told, from sizes: about four bytes are a token."""
+        seen = self._usage.tokens if self._usage else Tokens()
+        overhead = _EVENT_OVERHEAD[self._call.match.wire.value] * self._produced_events
+        text = max(0, self._produced_bytes - overhead)
+        output = max(seen.output, self._produced_events, text // 4)
+        if seen.prompt:
+            return dataclasses.replace(seen, output=output)
+        return Tokens(input=max(1, len(self._call.body) // 4), output=output)
+
+    def _row(self, ending: Ending) -> UsageRow:
+        tokens, settled_by = self._settlement(ending)
+        arrived, first = self._call.arrived, self._first_token_at
+        took = self._parts.clock.monotonic() - arrived
+        return UsageRow(
+            call_id=self._call.id,
+            **self._who(),
+            **usage_columns(Usage(tokens, self._usage.received if self._usage else {})),
+            **self._money(tokens),
+            status=ending.status,
+            error=ending.error,
+            settled_by=settled_by,
+            truncated=ending.truncated,
+            attempts=self.attempts,
+            upstream_request_id=self.upstream_request_id,
+            duration_ms=round(took * 1000),
+            first_token_ms=round((first - arrived) * 1000) if first is not None else None,
+        )
+
+    def _money(self, tokens: Tokens) -> dict[str, Any]:
+        if self._price is None and tokens == Tokens():
+            return {"cost": 0, "list_cost": 0, "multiplier": self._multiplier}
+        return priced_columns(
+            tokens,
+            self._price,
+            multiplier=self._multiplier,
+            charge=self._parts.settings.charge_users,
+        )

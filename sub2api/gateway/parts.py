@@ -1,0 +1,50 @@
+"""The running parts that a call's walk uses; built by `wiring.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sub2api.billing.journal import Journal
+from sub2api.billing.prices import PriceBook
+from sub2api.clock import Clock
+from sub2api.identity.key_desk import KeyDesk
+from sub2api.live.interfaces import Live
+from sub2api.model.accounts import Proxy
+from sub2api.settings import Settings
+from sub2api.store.database import Database
+from sub2api.transport.messages import Deadlines, Request, Response
+from sub2api.upstream.catalogue import Catalogue
+
+
+class Sender(Protocol):
+    """What the gateway needs of the transport's pool."""
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        lane: str,
+        limit: int,
+        proxy: Proxy | None,
+        deadlines: Deadlines,
+    ) -> Response:
+        """Send a request; return the response once its head is there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything `Pipeline` needs. `spawn` runs a coroutine in the process's task group."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    key_desk: KeyDesk
+    catalogue: Catalogue
+    live: Live
+    pool: Sender
+    journal: Journal
+    prices: PriceBook
+    spawn: Callable[[Coroutine[Any, Any, None]], None]

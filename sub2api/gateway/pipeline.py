@@ -1,0 +1,214 @@
+"""The walk of one call, from the client's request to its settlement. Start reading here.
+
+Every front door makes a `Call` and a `Reply` and calls `serve`. Exactly one reply is written,
+whatever happens; exactly one close record, if the call was admitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sub2api.errors import INTERNAL, INVALID, NOT_FOUND, OVERLOADED, ClientError
+from sub2api.gateway import admission, attempts, estimates, models, usage_report
+from sub2api.gateway.answer import Answer, State, status_for
+from sub2api.gateway.bindings import Bindings
+from sub2api.gateway.bodies import decoded
+from sub2api.gateway.call import Call, Reply
+from sub2api.gateway.departure import Departure
+from sub2api.gateway.metering import Ending, Tally
+from sub2api.gateway.parts import Parts
+from sub2api.gateway.scheduling import ranked
+from sub2api.gateway.walk import Walk
+from sub2api.model.callers import Caller
+from sub2api.model.routes import Operation
+from sub2api.model.usage import SettledBy
+from sub2api.platforms import serving
+from sub2api.protocols.dialects import DIALECTS
+from sub2api.protocols.interface import Peek
+from sub2api.upstream.catalogue import Candidate
+
+log = logging.getLogger(__name__)
+
+CLIENT_LEFT = 499
+"""The status of a row whose client left first; nobody receives it."""
+
+
+class Pipeline:
+    """Serves calls. One per process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bindings = Bindings(parts)
+        self._models = models.ModelLists(parts)
+
+    @property
+    def parts(self) -> Parts:
+        """The running parts."""
+        return self._parts
+
+    async def serve(self, call: Call, reply: Reply) -> None:
+        """Answer one call. Never raises, except for a cancellation that is not the client's."""
+        answer = Answer(call, reply, DIALECTS[call.match.wire])
+        departure = self._departure(call, reply)
+        error = ""
+        try:
+            await self._serve(call, answer, departure)
+        except ClientError as refusal:
+            error = str(refusal)
+            await answer.refuse(refusal)
+        except asyncio.CancelledError:
+            error = "client left" if departure.stopped else "cancelled"
+            answer.abort()
+            if not departure.stopped:
+                raise
+            departure.absorb()
+        except Exception:
+            error = "internal error"
+            log.exception("call failed", extra={"call": call.id})
+            await self._apologise(answer)
+        finally:
+            departure.close()
+            answer.stop()
+            await self._parts.live.leave(call.id)
+            self._log(call, answer, error)
+
+    async def _serve(self, call: Call, answer: Answer, departure: Departure) -> None:
+        caller = await admission.caller_of(self._parts, call)
+        match call.match.operation:
+            case Operation.MODELS:
+                await self._models.answer(call, caller, answer)
+            case Operation.USAGE:
+                await usage_report.answer(self._parts, caller, answer)
+            case _:
+                await self._forward(call, caller, answer, departure)
+
+    async def _forward(
+        self, call: Call, caller: Caller, answer: Answer, departure: Departure
+    ) -> None:
+        limit = self._parts.settings.server.max_request_body_size
+        body = decoded(call.body, call.header(b"content-encoding"), limit)
+        peek = answer.dialect.peek(body, call.match.operation, call.match.model)
+        if call.match.action == "streamGenerateContent":
+            peek = _streaming(peek)
+        ranking = await self._ranking(caller, call, peek)
+        counts = call.match.operation is Operation.COUNT_TOKENS
+        tally = Tally(self._parts, call, caller, peek, records=not counts)
+        walk = Walk(call, body, caller, peek, answer.dialect, answer, departure, tally)
+        if counts:
+            # Clients count in bursts of 25: that takes no place a generation could have.
+            await estimates.count(self._parts, walk, ranking)
+            return
+        if peek.stream:
+            answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
+        chosen, _ = await admission.enter(self._parts, call, caller, ranking)
+        await self._settled(walk, ranking, chosen)
+
+    async def _settled(self, walk: Walk, ranking: list[Candidate], chosen: Candidate) -> None:
+        """Run the attempts and settle, whichever way they end."""
+        ending = Ending(500, error="internal_error")
+        try:
+            ending = await attempts.run(self._parts, walk, ranking, chosen)
+            if walk.answer.gone:
+                walk.tally.client_left = True
+                ending = Ending(CLIENT_LEFT, "client_left", ending.truncated, ending.settled_by)
+        except ClientError as refusal:
+            ending = Ending(status_for(refusal, walk.dialect.wire), error="refused")
+            raise
+        except asyncio.CancelledError:
+            ending = _left(walk) if walk.departure.stopped else Ending(503, "shutdown", True)
+            raise
+        finally:
+            self._note_bindings(walk)
+            walk.tally.settle(ending)
+
+    def _note_bindings(self, walk: Walk) -> None:
+        for binding in walk.tally.bindings:
+            self._bindings.note(binding.key_id, binding.bound_id, binding.account_id)
+
+    async def _ranking(self, caller: Caller, call: Call, peek: Peek) -> list[Candidate]:
+        """Return the accounts that can serve the call, best first. Raises ClientError if none."""
+        catalogue = self._parts.catalogue
+        platforms = [platform.name for platform in serving(call.match.wire)]
+        reachable = catalogue.accounts_for(caller, platforms)
+        if not reachable:
+            raise ClientError(
+                f"This API key has no {' or '.join(platforms)} account behind it, and this "
+                "endpoint is served by those only. Add one: sub2api account add "
+                f"--platform {platforms[0]}",
+                status=400,
+                kind=INVALID,
+                retry_helps=False,
+            )
+        candidates = catalogue.candidates_for(reachable, peek.model)
+        candidates = await self._bindings.restrict(caller, peek.bound_ids, candidates)
+        if not candidates:
+            raise self._nobody(reachable, peek.model)
+        return ranked(candidates, self._parts.live, catalogue, self._parts.clock)
+
+    def _nobody(self, reachable: list[Candidate], model: str) -> ClientError:
+        now = self._parts.clock.now()
+        if any(each.account.is_usable(now) for each in reachable):
+            return ClientError(
+                f"The model {model[:128]!r} is not served by any account of this API key. "
+                "GET /v1/models lists those that are.",
+                status=404,
+                kind=NOT_FOUND,
+                param="model",
+                retry_helps=False,
+            )
+        return ClientError(
+            "Every account for this endpoint is disabled or expired. The operator can see why "
+            "with: sub2api account list",
+            status=503,
+            kind=OVERLOADED,
+            retry_helps=False,
+        )
+
+    def _departure(self, call: Call, reply: Reply) -> Departure:
+        parts = self._parts
+
+        async def free_caller() -> None:
+            await parts.live.leave(call.id, only_caller=True)
+
+        return Departure(
+            reply,
+            drain_seconds=parts.settings.gateway.drain_seconds,
+            spawn=parts.spawn,
+            free_caller=free_caller,
+        )
+
+    async def _apologise(self, answer: Answer) -> None:
+        if answer.state is State.ANSWERED:
+            answer.abort()
+            return
+        message = "The gateway failed. The request id leads to the cause in its log."
+        await answer.refuse(ClientError(message, status=500, kind=INTERNAL))
+
+    def _log(self, call: Call, answer: Answer, error: str) -> None:
+        took = self._parts.clock.monotonic() - call.arrived
+        log.info(
+            "call",
+            extra={
+                "call": call.id,
+                "route": call.match.tail[:200],
+                "wire": call.match.wire.value,
+                "status": answer.status or CLIENT_LEFT,
+                "ms": round(took * 1000),
+                "client": call.client_ip,
+                "error": error[:300],
+            },
+        )
+
+
+def _streaming(peek: Peek) -> Peek:
+    return Peek(model=peek.model, stream=True, max_output=peek.max_output, bound_ids=peek.bound_ids)
+
+
+def _left(walk: Walk) -> Ending:
+    """Return the ending of a call whose client left and whose upstream was let go."""
+    walk.tally.client_left = True
+    if walk.departure.policy == "observed":
+        return Ending(CLIENT_LEFT, "client_left", settled_by="observed")
+    settled_by: SettledBy | None = "estimated" if walk.tally.produced else None
+    return Ending(CLIENT_LEFT, "client_left", settled_by=settled_by)

@@ -1,0 +1,196 @@
+"""Bring one upstream response back to the client, as faithfully as its bytes allow.
+
+A stream is relayed in complete events, so that a keep-alive or an error never lands inside one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sub2api.errors import (
+    TIMEOUT,
+    UPSTREAM,
+    ClientError,
+    Next,
+    TransportError,
+    UpstreamError,
+)
+from sub2api.gateway.answer import Answer, State
+from sub2api.gateway.metering import Ending, Tally
+from sub2api.model.routes import Operation
+from sub2api.platforms.forwarding import to_client, value_of
+from sub2api.protocols.interface import Dialect, StreamOptions, StreamReader, StreamState
+from sub2api.protocols.sse import EventTooLarge, Frames
+from sub2api.transport.messages import Response
+
+WHOLE_REPLY_LIMIT = 64 << 20
+_BREAKS = {
+    "truncated": "The upstream broke the stream off before it was complete.",
+    "reset": "The upstream broke the stream off before it was complete.",
+    "idle_timeout": "The upstream has been silent for too long.",
+    "too_large": "The upstream sent an event that is too large.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a response is to be shown. `client_model` is None when the model was not renamed."""
+
+    dialect: Dialect
+    operation: Operation
+    stream: bool
+    client_model: str | None
+    upstream_model: str
+    drop_usage: bool
+    max_event: int
+    binds: bool
+
+
+def is_event_stream(response: Response) -> bool:
+    """Whether a response is an SSE stream."""
+    return "text/event-stream" in value_of(response.headers, b"content-type").lower()
+
+
+def broken(cause: str, message: str = "") -> UpstreamError:
+    """Return the error of an attempt whose bytes did not come, or came wrong."""
+    timed_out = cause in {"idle_timeout", "first_byte_timeout"}
+    shown = ClientError(
+        _BREAKS.get(cause, "The upstream could not be reached. Try again later."),
+        status=504 if timed_out else 502,
+        kind=TIMEOUT if timed_out else UPSTREAM,
+    )
+    return UpstreamError(message or cause, then=Next.OTHER_ACCOUNT, cause=cause, shown=shown)
+
+
+async def relay_whole(response: Response, plan: Plan, answer: Answer, tally: Tally) -> Ending:
+    """Relay a complete reply. Raises UpstreamError if it is none."""
+    try:
+        body = await response.read(WHOLE_REPLY_LIMIT)
+    except TransportError as error:
+        raise broken(error.cause, str(error)) from error
+    if body.lstrip()[:1] not in {b"{", b"["}:
+        raise broken("not_json", "upstream answered 200 with something that is not JSON")
+    facts = plan.dialect.read_reply(body)
+    bills = plan.operation is not Operation.COUNT_TOKENS
+    tally.saw(facts.usage if bills else None, produced=bills, size=0, events=0)
+    if plan.binds:
+        tally.bind(facts.response_id)
+    if plan.client_model is not None:
+        body = plan.dialect.restore_model(body, plan.client_model)
+    if answer.state is not State.UNSENT:
+        raise broken("not_a_stream", "upstream answered a stream request with a whole reply")
+    await answer.whole(response.status, to_client(response.headers), body)
+    return Ending(response.status)
+
+
+class StreamRelay:
+    """Relays one event stream. `run` returns how it ended, once the client has its end too."""
+
+    def __init__(self, response: Response, plan: Plan, answer: Answer, tally: Tally) -> None:
+        self._response = response
+        self._plan = plan
+        self._answer = answer
+        self._tally = tally
+        self._frames = Frames(plan.max_event)
+        self._held = b""
+        self._answered = False
+        self._reader: StreamReader = plan.dialect.open_stream(
+            StreamOptions(
+                client_model=plan.client_model,
+                upstream_model=plan.upstream_model,
+                drop_usage=plan.drop_usage,
+            )
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the vendor's terminal event was seen."""
+        return self._reader.facts.state is StreamState.FINISHED
+
+    async def first(self) -> bool:
+        """Read until the first event that is more than a comment, and relay it.
+
+        Returns False when the stream ended before. Raises UpstreamError when the attempt failed:
+        the bytes broke off, or the first event is the vendor's error.
+        """
+        try:
+            while not self._answered:
+                data = await self._response.chunk()
+                if not data:
+                    return False
+                await self._first_block(self._frames.feed(data))
+        except (TransportError, EventTooLarge) as error:
+            raise broken(_cause(error), str(error)) from error
+        return True
+
+    async def run(self) -> Ending:
+        """Relay the rest. Failures are told to the client inside the stream, never raised."""
+        facts = self._reader.facts
+        try:
+            while data := await self._response.chunk():
+                block = self._frames.feed(data)
+                if block:
+                    await self._relay(block)
+            await self._rest()
+        except (TransportError, EventTooLarge) as error:
+            if facts.state is StreamState.OPEN:
+                return await self._break_off(_cause(error))
+        if facts.state is StreamState.OPEN:
+            return await self._break_off("truncated")
+        await self._answer.end()
+        failed = facts.state is StreamState.FAILED
+        return Ending(self._answer.status, error="upstream_error_event" if failed else "")
+
+    async def _first_block(self, block: bytes) -> None:
+        """Hold comments back until the first real event, so that its error can still fail over."""
+        self._held += block
+        if b"data:" not in self._held:
+            return
+        shown = self._read(self._held)
+        if self._reader.facts.state is StreamState.FAILED:
+            raise _error_event(self._reader.facts.error)
+        self._held = b""
+        self._answered = True
+        self._answer.begin(self._response.status, to_client(self._response.headers))
+        await self._answer.write(shown)
+
+    async def _relay(self, block: bytes) -> None:
+        await self._answer.write(self._read(block))
+
+    def _read(self, block: bytes) -> bytes:
+        shown = self._reader.feed(block)
+        facts = self._reader.facts
+        self._tally.saw(facts.usage, facts.produced, len(block), block.count(b"data:"))
+        if self._plan.binds and facts.response_id:
+            self._tally.bind(facts.response_id)
+        return shown
+
+    async def _rest(self) -> None:
+        """Relay an unterminated last event if it completes the stream; drop it otherwise."""
+        rest = self._frames.rest()
+        if not rest:
+            return
+        before = self._reader.facts.state
+        shown = self._read(rest + b"\n\n")
+        if before is not StreamState.OPEN or self._reader.facts.state is not StreamState.OPEN:
+            await self._answer.write(rest if shown == rest + b"\n\n" else shown)
+
+    async def _break_off(self, cause: str) -> Ending:
+        error = ClientError(_BREAKS.get(cause, _BREAKS["truncated"]), status=502, kind=UPSTREAM)
+        await self._answer.refuse(error)
+        return Ending(self._answer.status, error=cause, truncated=True)
+
+
+def _cause(error: Exception) -> str:
+    return error.cause if isinstance(error, TransportError) else "too_large"
+
+
+def _error_event(received: dict[str, object]) -> UpstreamError:
+    """Return the failure that an error event stands for, classified by its vendor's type word."""
+    text = str(received.get("type") or received.get("code") or received.get("status") or "")
+    message = str(received.get("message") or "The upstream failed.")[:2048]
+    caller = text in {"invalid_request_error", "INVALID_ARGUMENT", "not_found_error"}
+    shown = ClientError(message if caller else "The upstream failed. Try again later.",
+                        status=400 if caller else 502, kind=UPSTREAM)  # fmt: skip
+    then = Next.GIVE_UP if caller else Next.OTHER_ACCOUNT
+    return UpstreamError(f"error event: {text}", then=then, cause="error_event", shown=shown)

@@ -1,0 +1,26 @@
+"""What one generation carries from room to room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sub2api.gateway.answer import Answer
+from sub2api.gateway.call import Call
+from sub2api.gateway.departure import Departure
+from sub2api.gateway.metering import Tally
+from sub2api.model.callers import Caller
+from sub2api.protocols.interface import Dialect, Peek
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One call past its admission. `body` is the client's, decompressed."""
+
+    call: Call
+    body: bytes
+    caller: Caller
+    peek: Peek
+    dialect: Dialect
+    answer: Answer
+    departure: Departure
+    tally: Tally

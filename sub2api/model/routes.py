@@ -1,0 +1,25 @@
+"""What a client can ask for: the wires, and the operations on them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Wire(Enum):
+    """The protocol a client speaks on a route; decides how refusals look."""
+
+    MESSAGES = "messages"
+    RESPONSES = "responses"
+    CHAT = "chat"
+    GEMINI = "gemini"
+
+
+class Operation(Enum):
+    """What a route does with its body."""
+
+    GENERATE = "generate"
+    COUNT_TOKENS = "count_tokens"
+    EMBED = "embed"
+    COMPACT = "compact"
+    MODELS = "models"
+    USAGE = "usage"

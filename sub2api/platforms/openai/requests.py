@@ -1,0 +1,62 @@
+"""Requests to OpenAI-compatible hosts. Source: OpenAI's API reference."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sub2api.model.accounts import Account
+from sub2api.model.routes import Operation, Wire
+from sub2api.platforms.addresses import join, safe_query
+from sub2api.platforms.forwarding import to_vendor
+from sub2api.platforms.interface import Outgoing
+from sub2api.platforms.model_lists import ids_of
+from sub2api.protocols.chat.usage_option import ask_for_usage
+from sub2api.protocols.responses.history import keep_history
+from sub2api.transport.messages import Request
+
+DEFAULT_BASE_URL = "https://api.openai.com"
+
+
+def build(outgoing: Outgoing, account: Account) -> Request:
+    """Address and sign a call.
+
+    Two edits of the body: a Chat stream always asks for its usage, and a Responses call that relies
+    on the vendor's history asks for its own reply to be stored too.
+    """
+    headers = to_vendor(outgoing.headers)
+    if not any(name == b"content-type" for name, _ in headers):
+        headers.append((b"content-type", b"application/json"))
+    headers.append(_credential(account))
+    body = outgoing.body
+    if outgoing.operation is Operation.GENERATE:
+        if outgoing.wire is Wire.CHAT and outgoing.stream and not outgoing.wants_usage:
+            body = ask_for_usage(body)
+        elif outgoing.wire is Wire.RESPONSES:
+            body = keep_history(body)
+    url = _url(account, outgoing.tail) + safe_query(outgoing.query)
+    return Request(outgoing.method, url, headers, body)
+
+
+def models_request(account: Account) -> Request:
+    """Ask for the account's models."""
+    return Request("GET", _url(account, "models"), [_credential(account)])
+
+
+def model_ids(body: bytes) -> list[str]:
+    """Read `{"data": [{"id": ...}]}`."""
+    return ids_of(body, "data", "id")
+
+
+def probe(account: Account, model: str) -> Request:
+    """Build the smallest generation: Chat is what every compatible host has."""
+    body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "hi"}]})
+    headers = [(b"content-type", b"application/json"), _credential(account)]
+    return Request("POST", _url(account, "chat/completions"), headers, body)
+
+
+def _url(account: Account, tail: str) -> str:
+    return join(account.base_url or DEFAULT_BASE_URL, "v1", tail)
+
+
+def _credential(account: Account) -> tuple[bytes, bytes]:
+    return (b"authorization", b"Bearer " + account.api_key.encode())

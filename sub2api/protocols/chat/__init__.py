@@ -1,0 +1,1 @@
+"""OpenAI's Chat Completions wire, and Embeddings beside it."""

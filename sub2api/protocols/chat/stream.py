@@ -1,0 +1,89 @@
+"""Watching a Chat Completions stream. Source: OpenAI's API reference (chat chunk object)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
+from sub2api.protocols.json_splice import replace_string
+from sub2api.protocols.openai_usage import usage_of
+from sub2api.protocols.reading import decode_object, member, text
+from sub2api.protocols.sse import Event, events
+
+_MARKS = (b'"usage"', b"[DONE]", b'"error"', b'"finish_reason"', b'"service_tier"')
+
+
+class ChatStream:
+    """Reads chunks that carry usage, an end or an error; the rest passes unread.
+
+    A stream whose finish reason was seen counts as finished even without `[DONE]`: some vendors
+    end like that.
+    """
+
+    def __init__(self, options: StreamOptions) -> None:
+        self.facts = StreamFacts()
+        self._client_model = options.client_model
+        self._drop_usage = options.drop_usage
+        self._tier = ""
+
+    def feed(self, block: bytes) -> bytes:
+        """Take complete events (see `StreamReader`)."""
+        if self.facts.response_id and self._client_model is None and not _is_marked(block):
+            self.facts.produced = True
+            return block
+        return b"".join([self._event(event) for event in events(block)])
+
+    def _event(self, event: Event) -> bytes:
+        if event.data == b"[DONE]":
+            self._ended(StreamState.FINISHED)
+            return event.raw
+        if not event.data:
+            return event.raw
+        if self.facts.response_id and not _is_marked(event.raw):
+            self.facts.produced = True
+        else:
+            chunk = decode_object(event.data)
+            self._chunk(chunk)
+            if self._drop_usage and _is_usage_only(chunk):
+                return b""
+        return self._shown(event)
+
+    def _chunk(self, chunk: dict[str, Any]) -> None:
+        facts = self.facts
+        facts.response_id = facts.response_id or text(chunk.get("id")) or "-"
+        facts.model = facts.model or text(chunk.get("model"))
+        self._tier = text(chunk.get("service_tier")) or self._tier
+        received = member(chunk, "usage")
+        if received:
+            facts.usage = usage_of(received, self._tier)
+        if chunk.get("error"):
+            facts.error = member(chunk, "error") or {"message": str(chunk["error"])[:500]}
+            self._ended(StreamState.FAILED)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else []:
+            facts.produced = True
+            if isinstance(choice, dict) and choice.get("finish_reason"):
+                self._ended(StreamState.FINISHED)
+
+    def _shown(self, event: Event) -> bytes:
+        if self._client_model is None or b'"model"' not in event.raw:
+            return event.raw
+        at = event.raw.find(event.data)
+        edited = replace_string(event.data, ("model",), self._client_model)
+        return event.raw[:at] + edited + event.raw[at + len(event.data) :]
+
+    def _ended(self, state: StreamState) -> None:
+        if self.facts.state is StreamState.OPEN:
+            self.facts.state = state
+
+
+def _is_marked(raw: bytes) -> bool:
+    if b'"finish_reason":null' in raw or b'"finish_reason": null' in raw:
+        # Every ordinary chunk says so; only a real reason counts, found by the other spelling.
+        raw = raw.replace(b'"finish_reason":null', b"").replace(b'"finish_reason": null', b"")
+    raw = raw.replace(b'"usage":null', b"").replace(b'"usage": null', b"")
+    return any(mark in raw for mark in _MARKS)
+
+
+def _is_usage_only(chunk: dict[str, Any]) -> bool:
+    return chunk.get("choices") == [] and bool(chunk.get("usage"))

@@ -1,0 +1,62 @@
+"""Watching a Responses stream. Source: OpenAI's API reference (streaming events)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
+from sub2api.protocols.json_splice import replace_string
+from sub2api.protocols.openai_usage import usage_of
+from sub2api.protocols.reading import decode_object, member, text
+from sub2api.protocols.sse import Event, events
+
+_MARKS = (b'"response":', b'"response" :', b'"type":"error"', b'"type": "error"', b"event: error")
+_OUTPUT_MARK = b"response.output"
+_ENDS = {
+    "response.completed": StreamState.FINISHED,
+    "response.done": StreamState.FINISHED,
+    "response.incomplete": StreamState.FINISHED,
+    "response.failed": StreamState.FAILED,
+    "error": StreamState.FAILED,
+}
+
+
+class ResponsesStream:
+    """Reads the events that hold a response object, and errors; about sixty others pass unread."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self.facts = StreamFacts()
+        self._client_model = options.client_model
+
+    def feed(self, block: bytes) -> bytes:
+        """Take complete events (see `StreamReader`)."""
+        if not self.facts.produced and _OUTPUT_MARK in block:
+            self.facts.produced = True
+        if not any(mark in block for mark in _MARKS):
+            return block
+        return b"".join([self._event(event) for event in events(block)])
+
+    def _event(self, event: Event) -> bytes:
+        if not any(mark in event.raw for mark in _MARKS):
+            return event.raw
+        body = decode_object(event.data)
+        kind = text(body.get("type")) or event.name.decode("latin-1")
+        response = member(body, "response")
+        self._response(response)
+        state = _ENDS.get(kind)
+        if state is not None and self.facts.state is StreamState.OPEN:
+            self.facts.state = state
+            if state is StreamState.FAILED:
+                self.facts.error = member(response, "error") or member(body, "error") or body
+        if self._client_model is None or not response:
+            return event.raw
+        at = event.raw.find(event.data)
+        edited = replace_string(event.data, ("response", "model"), self._client_model)
+        return event.raw[:at] + edited + event.raw[at + len(event.data) :]
+
+    def _response(self, response: dict[str, Any]) -> None:
+        self.facts.response_id = self.facts.response_id or text(response.get("id"))
+        self.facts.model = self.facts.model or text(response.get("model"))
+        received = member(response, "usage")
+        if received:
+            self.facts.usage = usage_of(received, text(response.get("service_tier")))

@@ -1,0 +1,1 @@
+"""How the process listens: Hypercorn, signals, drain."""

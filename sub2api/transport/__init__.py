@@ -1,0 +1,1 @@
+"""Outgoing HTTP: the relay's own pool, and httpx for everything else."""

@@ -1,0 +1,1 @@
+"""What answers: accounts, groups, proxies and which of them exist right now."""

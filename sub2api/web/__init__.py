@@ -1,0 +1,1 @@
+"""The Quart app: gateway routes, and later the JSON API and the console."""

@@ -1,0 +1,1 @@
+"""Front door of the AI routes under any ASGI server."""

@@ -1,0 +1,128 @@
+"""The gateway's front door under any ASGI server: a Quart request becomes a `Call`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from quart import Request, Response
+from werkzeug.datastructures import Headers
+
+from sub2api.clock import Clock
+from sub2api.errors import TIMEOUT, ClientError
+from sub2api.gateway.answer import id_headers, refusal
+from sub2api.gateway.bodies import too_large
+from sub2api.gateway.call import Call
+from sub2api.gateway.client_address import client_address, networks_of
+from sub2api.gateway.pipeline import Pipeline
+from sub2api.gateway.routes import Match, RouteError, match
+from sub2api.model.routes import Wire
+from sub2api.protocols.dialects import DIALECTS
+from sub2api.web.gateway.reply import QuartReply, ReplyAborted
+
+_BODY_STALL_SECONDS = 30.0
+
+
+class Door:
+    """Turns requests into calls and replies into responses."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        parts = pipeline.parts
+        self._serve = pipeline.serve
+        self._spawn: Callable[[Coroutine[Any, Any, None]], None] = parts.spawn
+        self._clock: Clock = parts.clock
+        self._limit = parts.settings.server.max_request_body_size
+        self._trusted = networks_of(parts.settings.server.trusted_proxies)
+
+    async def open(self, request: Request) -> Response:
+        """Answer one request of the gateway's routes, or refuse it in its dialect."""
+        arrived = self._clock.monotonic()
+        call_id = self._clock.new_id("req_")
+        headers = _headers(request)
+        names = [name for name, _ in headers]
+        try:
+            found = match(request.method, request.path, names)
+        except RouteError as error:
+            return _refused(error.wire, error, call_id)
+        try:
+            body = await self._body(request)
+        except ClientError as error:
+            response = _refused(found.wire, error, call_id)
+            response.headers["connection"] = "close"
+            return response
+        call = self._call(request, found, headers, body, (call_id, arrived))
+        return await self._answered(call)
+
+    async def _answered(self, call: Call) -> Response:
+        reply = QuartReply()
+        # A task of its own: it outlives this handler when the client leaves, to settle the call.
+        self._spawn(self._serve(call, reply))
+        try:
+            status, headers = await reply.head()
+        except ReplyAborted:
+            return Response(b"", 500)
+        except asyncio.CancelledError:
+            reply.left()
+            raise
+        response = Response(reply.body(), status, _shown(headers))
+        response.timeout = None  # Quart would cut a reply after 60 s, silently
+        return response
+
+    async def _body(self, request: Request) -> bytes:
+        """Read the body, at most as far as the limit. Raises ClientError 413 or 408."""
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._limit:
+            raise too_large(self._limit)
+        parts: list[bytes] = []
+        size = 0
+        chunks = aiter(request.body)
+        while True:
+            try:
+                async with asyncio.timeout(_BODY_STALL_SECONDS):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return b"".join(parts)
+            except TimeoutError:
+                message = "The request body did not arrive: 30 seconds without a byte."
+                raise ClientError(message, status=408, kind=TIMEOUT) from None
+            parts.append(chunk)
+            size += len(chunk)
+            if size > self._limit:
+                raise too_large(self._limit)
+
+    def _call(
+        self,
+        request: Request,
+        found: Match,
+        headers: tuple[tuple[bytes, bytes], ...],
+        body: bytes,
+        id_and_arrival: tuple[str, float],
+    ) -> Call:
+        call_id, arrived = id_and_arrival
+        forwarded = request.headers.get("x-forwarded-for", "")
+        return Call(
+            id=call_id,
+            match=found,
+            method=request.method,
+            query=request.query_string,
+            headers=headers,
+            body=body,
+            client_ip=client_address(request.remote_addr or "", forwarded, self._trusted),
+            arrived=arrived,
+        )
+
+
+def _headers(request: Request) -> tuple[tuple[bytes, bytes], ...]:
+    scope: Any = request.scope
+    return tuple((bytes(name).lower(), bytes(value)) for name, value in scope["headers"])
+
+
+def _refused(wire: Wire, error: ClientError, call_id: str) -> Response:
+    status, headers, body = refusal(DIALECTS[wire], error, call_id)
+    pairs = [*headers, *id_headers(call_id)]
+    return Response(body, status, _shown(pairs))
+
+
+def _shown(pairs: list[tuple[bytes, bytes]]) -> Headers:
+    return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
