@@ -1,0 +1,65 @@
+"""Encoded request bodies: decoded, bounded, or refused."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+import zstandard
+
+from sub2api.errors import ClientError
+from sub2api.gateway.bodies import decoded
+
+PLAIN = b'{"model":"m"}' * 100
+LIMIT = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("", PLAIN),
+        ("identity", PLAIN),
+        ("GZIP", gzip.compress(PLAIN)),
+        ("deflate", zlib.compress(PLAIN)),
+        ("zstd", zstandard.compress(PLAIN)),
+    ],
+)
+def test_bodies_are_decoded(encoding: str, body: bytes) -> None:
+    assert decoded(body, encoding, LIMIT) == PLAIN
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_garbage_is_refused(encoding: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        decoded(b"garbage", encoding, LIMIT)
+    assert caught.value.status == 400
+
+
+def test_a_body_that_breaks_off_or_goes_on_is_refused() -> None:
+    whole = gzip.compress(PLAIN)
+    for body in (whole[:-4], whole + b"more"):
+        with pytest.raises(ClientError) as caught:
+            decoded(body, "gzip", LIMIT)
+        assert caught.value.status == 400
+
+
+def test_an_unknown_encoding_is_refused_by_name() -> None:
+    with pytest.raises(ClientError, match="'br'") as caught:
+        decoded(b"", "br", LIMIT)
+    assert caught.value.status == 415
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
+def test_a_bomb_is_refused_without_being_unpacked(compress: object) -> None:
+    bomb = compress(bytes(64 << 20))  # type: ignore[operator]
+    name = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(compress, "zstd")  # type: ignore[call-overload]
+    with pytest.raises(ClientError) as caught:
+        decoded(bomb, name, LIMIT)
+    assert caught.value.status == 413
+    assert "1 MiB" in str(caught.value)
+
+
+def test_a_plain_body_over_a_small_limit_is_refused() -> None:
+    with pytest.raises(ClientError, match="10 bytes"):
+        decoded(PLAIN, "", 10)
