@@ -88,9 +88,10 @@ def _of_overrides(overrides: Mapping[str, object]) -> dict[str, _Given]:
 
 def _found(config_file: Path | str | None, data_dir: Path) -> Path | None:
     if config_file is not None:
-        return Path(config_file)
+        return Path(config_file).absolute()
     places = (data_dir, Path(), Path("config"), Path("/etc/sub2api"))
-    return next((each for place in places if (each := place / "config.yaml").is_file()), None)
+    files = (place.absolute() / "config.yaml" for place in places)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _of_file(file: Path) -> dict[str, _Given]:

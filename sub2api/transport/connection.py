@@ -1,227 +1,172 @@
-"""One upstream HTTP/1.1 connection, and the response that is being read from it.
+"""One upstream HTTP/1.1 connection: writes a request, parses what comes back.
 
-llhttp (through httptools) parses; framing it calls ambiguous is refused. Source: RFC 9112.
+llhttp (through httptools) parses, in its strict mode; what it lets pass although it could be read
+in two ways is refused here. Source: RFC 9112.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import cast
+import math
+import select
+import ssl
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import httptools
 
 from sub2api.errors import TransportError
-from sub2api.transport.decoders import DECODING_ERRORS, Decoder, decoder_for
+from sub2api.model.accounts import Proxy
+from sub2api.transport.messages import Deadlines
+from sub2api.transport.response import PooledResponse
 
-_HIGH_WATER = 131072
+Origin = tuple[str, str, int, Proxy | None]
+"""Scheme, host, port and proxy: what a connection can be used again for."""
+READ_BUFFER = 65536
+"""Bytes read at once. With `response.HIGH_WATER` it bounds what a response can hold."""
 _MOST_HEADERS = 100
 _MOST_HEADER_BYTES = 65536
+_MOST_BARREN = 131072
+"""Bytes that may pass without one of a body: a head, trailers, chunk extensions."""
+_MOST_INFORMATIONAL = 16
+_UPLOAD_SLICE = 262144
 
 
-class PooledResponse:
-    """See `messages.Response`. Owned by one reader."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request as it goes on the wire.
 
-    def __init__(self, connection: Connection, idle: float) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._connection = connection
-        self._loop = asyncio.get_running_loop()
-        self._idle = idle
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._complete = False
-        self._error: TransportError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._waiting_since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._decoder: Decoder | None = None
-        self._decoded: Iterator[bytes] = iter(())
+    `head` includes a small body; `body` is the rest of a large one. `proxied`: the receiver is a
+    proxy that forwards (absolute-form), so a 407 is its own answer.
+    """
 
-    @property
-    def held(self) -> int:
-        """Bytes received and not yet read."""
-        return self._held
-
-    async def chunk(self) -> bytes:
-        """Return the next decoded bytes, b"" at the end."""
-        while True:
-            if self._decoder is not None and (plain := self._next_decoded()):
-                return plain
-            if self._chunks:
-                data = self._chunks.popleft() if len(self._chunks) == 1 else self._join()
-                self._held = 0
-                self._connection.resume(self)
-                if self._decoder is None:
-                    return data
-                self._decoded = self._decoder.decode(data)
-                continue
-            if self._error is not None:
-                raise self._error
-            if self._complete:
-                self._check_decoded()
-                return b""
-            await self._wait()
-
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body."""
-        parts: list[bytes] = []
-        size = 0
-        while data := await self.chunk():
-            size += len(data)
-            if size > limit:
-                self.close()
-                raise TransportError(
-                    f"the upstream's body is larger than {limit} bytes",
-                    cause="too_large",
-                    sent=True,
-                )
-            parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def close(self) -> None:
-        """Let go of the connection; it is closed unless the body came to its end."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._complete:
-            self._connection.abandon(self)
-
-    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The head has arrived."""
-        self.status = status
-        encoding = next((value for name, value in headers if name == b"content-encoding"), b"")
-        self._decoder = decoder_for(encoding.decode("latin-1"))
-        if self._decoder is not None:
-            dropped = {b"content-encoding", b"content-length"}
-            headers = [pair for pair in headers if pair[0] not in dropped]
-        self.headers = headers
-
-    def push(self, data: bytes) -> bool:
-        """Body bytes have arrived. Returns False when the reader is too far behind."""
-        self._chunks.append(data)
-        self._held += len(data)
-        self._wake()
-        return self._held < _HIGH_WATER
-
-    def finish(self) -> None:
-        """The body is complete."""
-        self._complete = True
-        self._wake()
-
-    def fail(self, error: TransportError) -> None:
-        """The body will not be complete. What has arrived can still be read."""
-        if not self._complete and self._error is None:
-            self._error = error
-            self._wake()
-
-    def _join(self) -> bytes:
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        return data
-
-    def _next_decoded(self) -> bytes:
-        try:
-            return next(self._decoded, b"")
-        except DECODING_ERRORS:
-            self.close()
-            raise TransportError(
-                "the upstream's body does not match its content-encoding",
-                cause="protocol",
-                sent=True,
-            ) from None
-
-    def _check_decoded(self) -> None:
-        if self._decoder is not None and not self._decoder.complete:
-            raise TransportError("the compressed body broke off", cause="truncated", sent=True)
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        self._waiting_since = self._loop.time()
-        if self._timer is None and self._idle > 0:
-            self._timer = self._loop.call_later(self._idle, self._check_idle)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _check_idle(self) -> None:
-        """One lazy timer per response: most of the time it finds that all is well."""
-        now = self._loop.time()
-        quiet = now - self._waiting_since if self._waiter is not None else 0.0
-        if quiet >= self._idle:
-            self._timer = None
-            self.fail(TransportError("the upstream fell silent", cause="idle_timeout", sent=True))
-            self._connection.abandon(self)
-            return
-        self._timer = self._loop.call_later(self._idle - quiet, self._check_idle)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    head: bytes
+    body: bytes
+    is_head: bool
+    proxied: bool
 
 
-class Connection(asyncio.Protocol):
-    """A keep-alive connection; `released` hears once per exchange whether it can be reused."""
+class Owner(Protocol):
+    """Who keeps the connection between exchanges."""
 
-    def __init__(self, released: Callable[[Connection, bool], None]) -> None:
-        self._released = released
+    def release(self, connection: Connection, *, reusable: bool) -> None:
+        """An exchange is over; called once for each."""
+        ...
+
+    def lost(self, connection: Connection) -> None:
+        """The connection has gone down, in use or idle."""
+        ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection that carries one exchange after the other.
+
+    `buffer` is where bytes are received; connections of one loop share it, because what arrives
+    is parsed, hence copied, before anything else runs.
+    """
+
+    def __init__(self, owner: Owner, origin: Origin, buffer: memoryview) -> None:
+        self.origin = origin
+        self.idle_since = 0.0
+        self.closed = False
+        self._owner = owner
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._response: PooledResponse | None = None
-        self._head: asyncio.Future[PooledResponse] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = math.inf
+        self._timeout_cause = ""
+        self._timer: asyncio.TimerHandle | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
+        self._barren = 0
+        self._informational = 0
+        self._in_head = True
+        self._answering = False
         self._framed = False
-        self._informational = False
-        self._paused = False
-        self.idle_since = 0.0
-        self.closed = False
+        self._is_head = False
+        self._proxied = False
+        self._uploading = False
+        self._read_paused = False
+        self._write_paused = False
 
     # What the pool calls.
 
-    async def exchange(
-        self, data: list[bytes], *, first_byte: float, idle: float
-    ) -> PooledResponse:
-        """Send a request and return the response when its head is there."""
-        if self._transport is None or self.closed:
+    async def exchange(self, message: Message, deadlines: Deadlines) -> PooledResponse:
+        """Send a request and return its response when the head is there.
+
+        Cancelling it, here or in the response's reader, closes the connection.
+        """
+        transport = self._transport
+        if transport is None or self.closed:
+            self._owner.release(self, reusable=False)
             raise TransportError("the connection is closed", cause="reset", sent=False)
-        response = PooledResponse(self, idle)
-        self._response = response
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._header_bytes = [], 0
-        self._head = self._loop.create_future()
+        response = self._begin(message, deadlines)
+        if message.body:
+            await self._upload(transport, response, message, deadlines.first_byte)
+        else:
+            transport.write(message.head)
+        while not response.status:
+            if response.error is not None:
+                raise response.error
+            await self.wait(response, deadlines.first_byte, "first_byte_timeout")
+        return response
+
+    def is_silent(self) -> bool:
+        """Whether an idle connection is still open and nothing waits to be read from it.
+
+        The loop may not have come round yet to an end that the kernel already knows of.
+        """
+        if self.closed or self._transport is None:
+            return False
+        raw = self._transport.get_extra_info("socket")
+        if raw is None or not hasattr(select, "poll"):
+            return True
+        poller = select.poll()
+        poller.register(raw.fileno(), select.POLLIN)
+        return not poller.poll(0)
+
+    def close(self) -> None:
+        """Close the connection at once; an exchange under way fails."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+        if self._response is not None:
+            self._fail("the connection was closed", "reset")
+
+    # What the response calls.
+
+    async def wait(self, response: PooledResponse, seconds: float, cause: str) -> None:
+        """Wait until something happened to the response; `seconds` 0 = for ever."""
+        if self._response is not response:
+            return
+        self._waiter = self._loop.create_future()
+        if seconds > 0:
+            self._arm(seconds, cause)
         try:
-            async with asyncio.timeout(first_byte or None):
-                self._transport.writelines(data)
-                return await self._head
-        except TimeoutError:
-            self.abandon(response)
-            raise TransportError(
-                "the upstream did not answer in time", cause="first_byte_timeout", sent=True
-            ) from None
+            await self._waiter
         except BaseException:
             self.abandon(response)
             raise
+        finally:
+            self._waiter = None
+            self._deadline = math.inf
 
-    def resume(self, response: PooledResponse) -> None:
-        """The reader has caught up."""
-        if self._paused and self._response is response and self._transport is not None:
-            self._paused = False
+    def caught_up(self, response: PooledResponse) -> None:
+        """The reader wants more."""
+        if self._read_paused and self._response is response and self._transport is not None:
+            self._read_paused = False
             self._transport.resume_reading()
 
     def abandon(self, response: PooledResponse) -> None:
-        """The reader does not want the rest."""
+        """The reader does not want the rest: the only way to say so is to hang up."""
         if self._response is response:
-            self._over(reusable=False)
-
-    def close(self) -> None:
-        """Close the connection at once."""
-        self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
+            self._fail("the response was abandoned", "reset")
 
     # What asyncio calls.
 
@@ -229,102 +174,231 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse; bytes that nobody asked for end the connection."""
-        if self._response is None or self._parser is None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to receive."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what was received; bytes that nobody asked for end the connection."""
+        parser = self._parser
+        if self._response is None or parser is None:
             self.close()
             return
+        self._answering = True
+        self._barren += nbytes
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(self._buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self._fail("the upstream switched protocols unasked", "protocol")
         except httptools.HttpParserError:
-            self._fail("the upstream does not speak HTTP/1.1", "protocol")
+            self._fail("the upstream does not speak proper HTTP/1.1", "protocol")
+        if self._barren > _MOST_BARREN:
+            self._fail("the upstream's head or framing is too large", "protocol")
 
     def eof_received(self) -> bool:
-        """The peer is done; a body without framing ends here."""
-        if self._response is not None and self._response.status and not self._framed:
-            response = self._response
-            self._over(reusable=False)
-            response.finish()
+        """The peer has finished; a body without framing ends here."""
+        response = self._response
+        self.closed = True
+        if response is not None and response.status and not self._framed:
+            self._over(response, reusable=False, error=None)
         return False
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room."""
+        self._write_paused = False
+        if self._uploading:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever was under way fails."""
-        self.closed = True
-        if self._response is not None and self._response.status:
-            cause = "reset" if exc is not None else "truncated"
-            self._fail("the upstream closed the connection in mid-reply", cause)
-        else:
-            self._fail("the upstream closed the connection without a reply", "reset")
+        self._transport = None
+        if self._response is not None:
+            self._fail("the upstream closed the connection", _cause_of(exc, self._answering))
+        self.close()
+        self._owner.lost(self)
 
     # What llhttp calls.
 
     def on_message_begin(self) -> None:
-        """A message begins: forget an informational one's headers."""
+        """A message begins."""
         self._headers = []
+        self._in_head = True
         if self._response is None:
             self.close()  # a second reply to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, within limits."""
+        """Collect a header, within limits; leave trailers."""
+        if not self._in_head:
+            return
         self._header_bytes += len(name) + len(value)
         if len(self._headers) >= _MOST_HEADERS or self._header_bytes > _MOST_HEADER_BYTES:
-            raise TransportError("the upstream's head is too large", cause="protocol", sent=True)
+            self._fail("the upstream's head is too large", "protocol")
+            return
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The head is there: hand the response over."""
+        """A head is there: hand it over, unless it is informational or could be misread."""
         parser, response = self._parser, self._response
+        self._in_head = False
         if parser is None or response is None:
             return
         status = parser.get_status_code()
-        self._informational = 100 <= status < 200
-        if self._informational:
+        if 100 <= status < 200:
+            self._informational += 1
+            if self._informational > _MOST_INFORMATIONAL:
+                self._fail("the upstream sends no final response", "protocol")
             return
-        names = {name for name, _ in self._headers}
-        empty = status in {204, 304}
-        self._framed = empty or bool(names & {b"content-length", b"transfer-encoding"})
-        response.begin(status, self._headers)
-        if self._head is not None and not self._head.done():
-            self._head.set_result(response)
+        if status == 407 and self._proxied:
+            self._fail("the proxy cannot be used: it answered 407", "proxy")
+            return
+        if objection := self._frame(status, parser.get_http_version()):
+            self._fail(objection, "protocol")
+            return
+        try:
+            response.begin(status, self._headers)
+        except TransportError as error:
+            self._fail(str(error), error.cause)
+            return
+        if self._is_head:
+            self._parser = None  # it would wait for the body that the head describes
+            self._over(response, reusable=parser.should_keep_alive(), error=None)
+        self._wake()
 
     def on_body(self, body: bytes) -> None:
         """Pass body bytes on; stop reading while the reader is behind."""
+        self._barren = 0
         response = self._response
         if response is None or self._transport is None:
+            self.close()  # a body where none may be
             return
-        if not response.push(body) and not self._paused:
-            self._paused = True
+        if not response.push(body) and not self._read_paused:
+            self._read_paused = True
             self._transport.pause_reading()
+        self._wake()
 
     def on_message_complete(self) -> None:
         """The body is complete: the connection is free for the next exchange."""
         parser, response = self._parser, self._response
-        if parser is None or response is None or self._informational:
+        if parser is None or response is None or not response.status:
             return
-        sent = self._transport is not None and self._transport.get_write_buffer_size() == 0
-        self._over(reusable=bool(parser.should_keep_alive()) and self._framed and sent)
-        response.finish()
+        self._over(response, reusable=parser.should_keep_alive(), error=None)
+
+    # The rest is ours.
+
+    def _begin(self, message: Message, deadlines: Deadlines) -> PooledResponse:
+        response = self._response = PooledResponse(self, deadlines.idle)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self._header_bytes = self._barren = self._informational = 0
+        self._answering = self._framed = False
+        self._is_head, self._proxied = message.is_head, message.proxied
+        return response
+
+    async def _upload(
+        self,
+        transport: asyncio.Transport,
+        response: PooledResponse,
+        message: Message,
+        patience: float,
+    ) -> None:
+        """Write a large body in slices, without copying it, as fast as the upstream takes them.
+
+        Stops when the upstream answers before it has all: it will not read the rest. `patience`
+        (`Deadlines.first_byte`) begins anew with every slice that was taken.
+        """
+        view = memoryview(message.body)
+        self._uploading = True
+        transport.writelines([message.head, view[:_UPLOAD_SLICE]])
+        for start in range(_UPLOAD_SLICE, len(view), _UPLOAD_SLICE):
+            # Let the loop see an early answer even while the kernel takes all we write.
+            await self._breathe(response)
+            while self._write_paused and not response.status and response.error is None:
+                await self.wait(response, patience, "first_byte_timeout")
+            if response.status or response.error is not None:
+                return
+            transport.write(view[start : start + _UPLOAD_SLICE])
+        self._uploading = False
+
+    async def _breathe(self, response: PooledResponse) -> None:
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            self.abandon(response)
+            raise
+
+    def _frame(self, status: int, version: str) -> str:
+        """Learn how the body ends; return an objection if it could be understood in two ways."""
+        framings = [value for name, value in self._headers if name == b"transfer-encoding"]
+        if version not in {"1.1", "1.0"} or not 200 <= status <= 999:
+            return "the upstream does not speak HTTP/1.1"
+        if framings and (version == "1.0" or [each.lower() for each in framings] != [b"chunked"]):
+            return "the upstream's transfer-encoding is not understood"
+        self._framed = (
+            bool(framings)
+            or status in {204, 304}
+            or any(name == b"content-length" for name, _ in self._headers)
+        )
+        return ""
 
     def _fail(self, message: str, cause: str) -> None:
-        response, head = self._response, self._head
-        error = TransportError(message, cause=cause, sent=True)
-        self._over(reusable=False)
-        if head is not None and not head.done():
-            head.set_exception(error)
-        elif response is not None:
-            response.fail(error)
+        response = self._response
+        if response is not None:
+            error = TransportError(message, cause=cause, sent=cause != "proxy")
+            self._over(response, reusable=False, error=error)
 
-    def _over(self, *, reusable: bool) -> None:
-        """End the exchange, once."""
-        if self._response is None:
-            return
+    def _over(
+        self, response: PooledResponse, *, reusable: bool, error: TransportError | None
+    ) -> None:
+        """End the exchange: complete, or with an error."""
+        transport = self._transport
         self._response = None
-        self._head = None
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
-        if not reusable:
+        if error is None:
+            response.finish()
+        else:
+            response.fail(error)
+        clear = transport is not None and transport.get_write_buffer_size() == 0
+        keep = reusable and clear and not (self._uploading or self.closed)
+        self._uploading = False
+        if not keep:
             self.close()
-        self._released(self, reusable)
+        elif self._read_paused and transport is not None:
+            self._read_paused = False
+            transport.resume_reading()
+        self._wake()
+        self._owner.release(self, reusable=keep)
+
+    def _arm(self, seconds: float, cause: str) -> None:
+        """Set the deadline. One timer serves all deadlines: when it fires it looks at the last."""
+        self._deadline = self._loop.time() + seconds
+        self._timeout_cause = cause
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._deadline == math.inf:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+            return
+        self._fail("the upstream kept silent for too long", self._timeout_cause)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _cause_of(exc: Exception | None, answering: bool) -> str:
+    """Name the way a connection went down in the middle of an exchange."""
+    if isinstance(exc, ssl.SSLEOFError):
+        exc = None
+    if isinstance(exc, ssl.SSLError):
+        return "tls"
+    return "reset" if exc is not None or not answering else "truncated"

@@ -1,45 +1,36 @@
-"""The relay's connection pool: keep-alive connections to upstreams, counted per lane.
+"""The relay's connection pool: sends requests over kept connections, counted per lane.
 
-A lane is an account: its connections are its own, so that one account's trouble is nobody else's.
-A reused connection that turns out to be dead is not tried again behind the caller's back: once
-bytes were written, the upstream may have begun to work (and to bill); the caller
-fails over knowingly.
+A reused connection that turns out to be dead is never tried again behind the caller's back: once
+bytes were written, the upstream may have begun to work (and to bill). Connections that are known
+to be dead are not reused; what remains is TransportError(`reset`, sent=True), and the caller
+decides, knowing it, whether to fail over. Redirects are never followed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
-from dataclasses import dataclass, field
 
 from sub2api.clock import Clock
 from sub2api.errors import MistakeError, TransportError
 from sub2api.model.accounts import Proxy
-from sub2api.transport.connection import Connection
+from sub2api.transport.connection import READ_BUFFER, Connection, Origin
 from sub2api.transport.dialing import Dialer, Resolver, system_resolver
+from sub2api.transport.encoding import encoded
+from sub2api.transport.lanes import Lane, closing
 from sub2api.transport.messages import Deadlines, Request, Response
 from sub2api.transport.url_guard import Guard, ParsedUrl, parse
 
-_SMALL_BODY = 65536
-_PARSED = 4096
-_FORBIDDEN = (b"\r", b"\n", b"\x00")
-_OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
-
-Origin = tuple[str, str, int, Proxy | None]
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One account's connections: `open` counts them all, `idle` holds the free ones by origin."""
-
-    open: int = 0
-    idle: dict[Origin, deque[Connection]] = field(default_factory=dict)
-    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+_PARSED = 1024
+_LONGEST_PARSED = 512
 
 
 class Pool:
-    """Sends requests over kept connections. `close()` it in the end."""
+    """Sends requests over kept connections. `close()` it in the end.
+
+    `tls` replaces the machine's certificate authorities, `resolve` its name service. A pool
+    belongs to the loop that first sends through it.
+    """
 
     def __init__(
         self,
@@ -52,14 +43,13 @@ class Pool:
         resolve: Resolver = system_resolver,
     ) -> None:
         self._clock = clock
-        self._guard = guard
         self._most = max_connections_per_lane
         self._idle_seconds = idle_seconds
-        self._tls = tls
-        self._resolve = resolve
-        self._dialer: Dialer | None = None
-        self._lanes: dict[str, _Lane] = {}
+        self._dialer = Dialer(guard, tls, resolve)
+        self._lanes: dict[str, Lane] = {}
         self._parsed: dict[str, ParsedUrl] = {}
+        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def send(
@@ -71,33 +61,42 @@ class Pool:
         proxy: Proxy | None,
         deadlines: Deadlines,
     ) -> Response:
-        """Send a request; return the response when its head is there. Raises TransportError."""
-        url = self._url(request.url)
-        data = _encoded(request, url)
-        connection = await self._connection(lane, url, proxy, (limit or self._most, deadlines))
-        return await connection.exchange(data, first_byte=deadlines.first_byte, idle=deadlines.idle)
+        """Send a request; return the response when its head is there.
 
-    def open_connections(self, lane: str) -> int:
-        """Return how many connections a lane has, busy and idle."""
+        `lane` names whose connections are used, at most `limit` at once (0 = the pool's own
+        limit). Raises TransportError. Cancelling closes the connection.
+        """
+        url = self._url(request.url)
+        message = encoded(request, url, proxy)
+        origin = (url.scheme, url.host, url.port, proxy)
+        most = limit or self._most
         found = self._lanes.get(lane)
-        return found.open if found is not None else 0
+        connection = found.reuse(origin, most) if found is not None else None
+        if connection is None:
+            connection = await self._connection(lane, url, origin, (most, deadlines.connect))
+        return await connection.exchange(message, deadlines)
+
+    def connections(self, lane: str) -> tuple[int, int]:
+        """Return how many connections a lane has: all of them, and those that are idle."""
+        found = self._lanes.get(lane)
+        return (found.open, found.idle) if found is not None else (0, 0)
 
     def sweep(self) -> None:
-        """Close connections that have been idle for too long."""
-        expiry = self._clock.monotonic() - self._idle_seconds
-        for lane in self._lanes.values():
-            for connections in lane.idle.values():
-                while connections and (connections[0].closed or connections[0].idle_since < expiry):
-                    self._drop(lane, connections.popleft())
-            lane.idle = {origin: each for origin, each in lane.idle.items() if each}
+        """Close connections that have been idle for too long, forget lanes without any."""
+        for name, lane in list(self._lanes.items()):
+            lane.sweep()
+            if lane.is_empty:
+                del self._lanes[name]
 
     async def close(self) -> None:
-        """Close every idle connection, and busy ones as they end."""
+        """Close every connection; what is under way fails with TransportError."""
         self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         for lane in self._lanes.values():
-            for connections in lane.idle.values():
-                while connections:
-                    self._drop(lane, connections.popleft())
+            lane.close()
+        await asyncio.sleep(0)  # transports close their sockets a turn of the loop later
 
     def _url(self, text: str) -> ParsedUrl:
         parsed = self._parsed.get(text)
@@ -108,132 +107,72 @@ class Pool:
                 raise TransportError(str(error), cause="blocked", sent=False) from None
             if len(self._parsed) >= _PARSED:
                 self._parsed.clear()
-            self._parsed[text] = parsed
+            if len(text) <= _LONGEST_PARSED:
+                self._parsed[text] = parsed
         return parsed
 
     async def _connection(
-        self, name: str, url: ParsedUrl, proxy: Proxy | None, bounds: tuple[int, Deadlines]
+        self, name: str, url: ParsedUrl, origin: Origin, bounds: tuple[int, float]
     ) -> Connection:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = _Lane()
-        origin = (url.scheme, url.host, url.port, proxy)
-        if (connection := self._reuse(lane, origin)) is not None:
-            return connection
-        limit, deadlines = bounds
+        """Return a connection, waiting for one or opening one within the connect deadline."""
+        if self._closed:
+            raise closing()
+        limit, patience = bounds
+        lane = self._lane(name)
+        cause = "busy"
         try:
-            async with asyncio.timeout(deadlines.connect or None):
-                while True:
-                    if (connection := self._reuse(lane, origin)) is not None:
-                        return connection
-                    if lane.open < limit or self._evict(lane):
-                        break
-                    await self._turn(lane)
-        except TimeoutError:
-            raise TransportError(
-                "no connection to the upstream became free", cause="busy", sent=False
-            ) from None
-        return await self._dial(lane, origin, url, deadlines)
-
-    def _reuse(self, lane: _Lane, origin: Origin) -> Connection | None:
-        """Return the most recently used idle connection that is still alive and fresh."""
-        connections = lane.idle.get(origin)
-        expiry = self._clock.monotonic() - self._idle_seconds
-        while connections:
-            connection = connections.pop()
-            if not connection.closed and connection.idle_since >= expiry:
-                return connection
-            self._drop(lane, connection)
-        return None
-
-    def _evict(self, lane: _Lane) -> bool:
-        """Make room by closing an idle connection to another origin."""
-        for connections in lane.idle.values():
-            if connections:
-                self._drop(lane, connections.popleft())
-                return True
-        return False
-
-    async def _turn(self, lane: _Lane) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        lane.waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._next(lane)  # the turn was ours, and we leave: it is somebody else's
-            raise
-        finally:
-            if waiter in lane.waiters:
-                lane.waiters.remove(waiter)
-
-    async def _dial(
-        self, lane: _Lane, origin: Origin, url: ParsedUrl, deadlines: Deadlines
-    ) -> Connection:
-        if self._dialer is None:
-            self._dialer = Dialer(self._guard, self._tls, self._resolve)
-
-        def released(connection: Connection, reusable: bool) -> None:
-            self._release(lane, origin, connection, reusable=reusable)
-
-        lane.open += 1
-        connection = Connection(released)
-        try:
-            async with asyncio.timeout(deadlines.connect or None):
-                await self._dialer.dial(url, origin[3], connection)
-        except BaseException as error:
-            self._drop(lane, connection)
-            if isinstance(error, TimeoutError):
+            async with asyncio.timeout(patience or None):
+                connection = await lane.admit(origin, limit)
+                while connection is not None and connection.closed:
+                    # It went down in the moment it was granted.
+                    lane.release(connection, reusable=False)
+                    connection = await lane.admit(origin, limit)
+                if connection is not None:
+                    return connection
                 cause = "proxy" if origin[3] is not None else "connect_timeout"
-                message = "the upstream could not be connected to in time"
-                raise TransportError(message, cause=cause, sent=False) from None
+                return await self._opened(lane, url, origin, patience)
+        except TimeoutError:
+            raise _late(cause) from None
+
+    async def _opened(
+        self, lane: Lane, url: ParsedUrl, origin: Origin, patience: float
+    ) -> Connection:
+        """Open a connection in the room that the lane has given."""
+        connection = Connection(lane, origin, self._buffer)
+        try:
+            await self._dialer.dial(url, origin[3], connection, patience)
+        except BaseException:
+            connection.close()
+            lane.not_opened()
             raise
+        lane.opened(connection)
+        if self._closed:
+            lane.release(connection, reusable=False)
+            raise closing()
         return connection
 
-    def _release(
-        self, lane: _Lane, origin: Origin, connection: Connection, *, reusable: bool
-    ) -> None:
-        if not reusable or self._closed or connection.closed:
-            self._drop(lane, connection)
-            return
-        connection.idle_since = self._clock.monotonic()
-        lane.idle.setdefault(origin, deque()).append(connection)
-        self._next(lane)
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(self._clock, self._idle_seconds)
+        if self._sweeper is None:
+            self._sweep_later()
+        return lane
 
-    def _drop(self, lane: _Lane, connection: Connection) -> None:
-        lane.open -= 1
-        connection.close()
-        self._next(lane)
+    def _sweep_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(max(self._idle_seconds / 2, 0.5), self._sweep_again)
 
-    def _next(self, lane: _Lane) -> None:
-        while lane.waiters:
-            waiter = lane.waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _sweep_again(self) -> None:
+        self._sweeper = None
+        self.sweep()
+        if self._lanes:
+            self._sweep_later()
 
 
-def _encoded(request: Request, url: ParsedUrl) -> list[bytes]:
-    """Write a request. Raises TransportError for a head that would not be one request."""
-    lines = [
-        f"{request.method} {url.target} HTTP/1.1\r\nhost: {url.authority}\r\n".encode("latin-1")
-    ]
-    asked = False
-    for name, value in request.headers:
-        if any(mark in name or mark in value for mark in _FORBIDDEN) or b":" in name or not name:
-            raise TransportError("a header is not valid", cause="protocol", sent=False)
-        if name in _OURS:
-            continue
-        asked = asked or name == b"accept-encoding"
-        lines.append(name + b": " + value + b"\r\n")
-    if not asked:
-        lines.append(b"accept-encoding: identity\r\n")
-    body = request.body
-    if body or request.method not in {"GET", "HEAD"}:
-        lines.append(b"content-length: %d\r\n" % len(body))
-    lines.append(b"\r\n")
-    if body and len(body) <= _SMALL_BODY:
-        lines.append(body)
-        return [b"".join(lines)]
-    head = b"".join(lines)
-    return [head, body] if body else [head]
+def _late(cause: str) -> TransportError:
+    message = {
+        "busy": "no connection to the upstream became free in time",
+        "proxy": "the proxy cannot be used: no connection through it in time",
+    }.get(cause, "no connection to the upstream could be made in time")
+    return TransportError(message, cause=cause, sent=False)

@@ -14,11 +14,19 @@ from urllib.parse import unquote, urlsplit
 
 from sub2api.errors import MistakeError, TransportError
 from sub2api.model.accounts import Proxy, ProxyProtocol
+from sub2api.transport.url_guard import host_of, is_address
 
 _PROTOCOLS: tuple[ProxyProtocol, ...] = ("http", "https", "socks5", "socks5h")
 _DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-_ACCEPTED = "A proxy is http://, https://, socks5:// or socks5h://[user:password@]host:port"
+_ACCEPTED = (
+    "Accepted are http://, https://, socks5:// and socks5h://[user:password@]host:port,"
+    " with special characters of user and password percent-encoded"
+)
 _MOST_HEAD = 16384
+_MOST_LOGIN = 255
+"""Bytes that RFC 1929 has room for."""
+_BOUND_LENGTHS = {1: 4, 4: 16, 3: 0}
+"""Bytes of the bound address by its kind; a name (3) says its length itself."""
 _SOCKS_REASONS = {
     1: "general failure", 2: "not allowed", 3: "network unreachable", 4: "host unreachable",
     5: "connection refused", 6: "TTL expired", 7: "command unsupported", 8: "address unsupported",
@@ -26,29 +34,47 @@ _SOCKS_REASONS = {
 
 
 def parse_proxy(text: str, name: str = "") -> Proxy:
-    """Parse `scheme://[user:password@]host:port`. Raises MistakeError, never showing a password."""
+    """Parse `scheme://[user:password@]host[:port]`, user and password percent-encoded.
+
+    Raises MistakeError, whose text never shows what was given: it may hold a password.
+    """
     try:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
         raise MistakeError(f"The proxy URL cannot be parsed. {_ACCEPTED}.") from None
     protocol = next((each for each in _PROTOCOLS if each == parts.scheme), None)
-    if protocol is None or not parts.hostname or parts.path.strip("/") or parts.query:
+    host = host_of(parts.hostname)
+    if protocol is None or not host or port == 0 or _has_more(text):
         raise MistakeError(f"The proxy URL is not valid. {_ACCEPTED}.")
-    username = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password or "") if username else None
-    shown = any(ord(character) < 32 for character in (username or "") + (password or ""))
-    if shown or len((username or "").encode()) > 255 or len((password or "").encode()) > 255:
-        raise MistakeError(f"The proxy's user name or password is not usable. {_ACCEPTED}.")
+    username, password = _login(parts.username or "", parts.password or "")
     return Proxy(
         id=0,
-        name=name or parts.hostname,
+        name=name or host,
         protocol=protocol,
-        host=parts.hostname,
+        host=host,
         port=port or _DEFAULT_PORTS[protocol],
         username=username,
         password=password,
     )
+
+
+def _has_more(text: str) -> bool:
+    """Whether something follows the address (a path, a query), or spaces are within."""
+    whole = text.strip()
+    address = whole.partition("://")[2].rpartition("@")[2].removesuffix("/")
+    return not is_address(address) or any(ord(each) <= 32 for each in whole)
+
+
+def _login(username: str, password: str) -> tuple[str | None, str | None]:
+    name, secret = unquote(username), unquote(password)
+    if not name and not secret:
+        return None, None
+    both = name + secret
+    controls = any(ord(character) < 32 or ord(character) == 127 for character in both)
+    if not name or controls or max(len(name.encode()), len(secret.encode())) > _MOST_LOGIN:
+        raise MistakeError(f"The proxy's user name or password is not usable. {_ACCEPTED}.")
+    return name, secret
 
 
 def basic_credentials(proxy: Proxy) -> bytes | None:
@@ -75,6 +101,8 @@ class Tunnel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect handshake bytes."""
         self._buffer += data
+        if len(self._buffer) > _MOST_HEAD and self.transport is not None:
+            self.transport.abort()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,15 +124,18 @@ class Tunnel(asyncio.Protocol):
     async def take_head(self) -> bytes:
         """Return the bytes up to and including an empty line."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > _MOST_HEAD:
-                raise refused("its reply is too long")
             await self._more()
         return self._cut(end + 4)
 
     def check_silent(self) -> None:
-        """Raise TransportError if the proxy sent more than its handshake: nobody may speak yet."""
+        """Raise TransportError if the proxy hung up or said more than its handshake.
+
+        The upstream cannot have spoken yet: it was asked nothing.
+        """
         if self._buffer:
             raise refused("it spoke out of turn")
+        if self._lost:
+            raise refused("it closed the connection")
 
     def _cut(self, size: int) -> bytes:
         taken = bytes(self._buffer[:size])
@@ -136,10 +167,11 @@ async def connect(tunnel: Tunnel, proxy: Proxy, host: str, port: int) -> None:
         head += b"proxy-authorization: " + credentials + b"\r\n"
     tunnel.write(head + b"\r\n")
     reply = (await tunnel.take_head()).split(b"\r\n", 1)[0].split(b" ", 2)
-    if len(reply) < 2 or not reply[0].startswith(b"HTTP/1.") or not reply[1].isdigit():
+    status = reply[1] if len(reply) > 1 else b""
+    if not reply[0].startswith(b"HTTP/1.") or len(status) != 3 or not status.isdigit():
         raise refused("it does not speak HTTP")
-    if not 200 <= int(reply[1]) < 300:
-        raise refused(f"it answered {int(reply[1])} to CONNECT")
+    if not status.startswith(b"2"):
+        raise refused(f"it answered {status.decode()} to CONNECT")
 
 
 async def socks5(tunnel: Tunnel, proxy: Proxy, host: str, port: int) -> None:
@@ -154,10 +186,12 @@ async def socks5(tunnel: Tunnel, proxy: Proxy, host: str, port: int) -> None:
     elif method != 0:
         raise refused("it wants another authentication")
     tunnel.write(b"\x05\x01\x00" + _socks_address(host) + port.to_bytes(2, "big"))
-    _, status, _, kind = await tunnel.take(4)
+    version, status, _, kind = await tunnel.take(4)
     if status != 0:
         raise refused(_SOCKS_REASONS.get(status, f"error {status}"))
-    length = {1: 4, 4: 16}.get(kind) or (await tunnel.take(1))[0]
+    if version != 5 or kind not in _BOUND_LENGTHS:
+        raise refused("it does not speak SOCKS5")
+    length = _BOUND_LENGTHS[kind] or (await tunnel.take(1))[0]
     await tunnel.take(length + 2)
 
 
@@ -173,7 +207,7 @@ def _socks_address(host: str) -> bytes:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        name = host.encode("idna")
+        name = host.encode("ascii")
         return b"\x03" + bytes([len(name)]) + name
     kind = b"\x01" if address.version == 4 else b"\x04"
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -1,45 +1,67 @@
 """Where the gateway may connect to: the one judge of upstream URLs and the addresses behind them.
 
-A URL is judged when it is saved and again, with its resolved addresses, whenever it is used: a name
-may resolve to something else by then. The connection goes to the judged address.
+A URL is judged when it is saved, and again with every address its name resolves to when a
+connection is opened: the name may resolve to something else by then. The connection goes to a
+judged address, never to the name again.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from sub2api.errors import MistakeError, TransportError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NEVER = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "100.100.100.200/32", "192.0.0.192/32",
-        "::/128", "fe80::/10", "ff00::/8", "fd00:ec2::254/128",
-    )
+
+def _networks(*texts: str) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+_NEVER = _networks(
+    "0.0.0.0/8",           # unspecified, "this network"
+    "169.254.0.0/16",      # link-local; 169.254.169.254 is most clouds' metadata service
+    "100.100.100.200/32",  # metadata service of Alibaba Cloud
+    "192.0.0.192/32",      # metadata service of Oracle Cloud
+    "168.63.129.16/32",    # wire server of Azure
+    "224.0.0.0/4",         # multicast
+    "255.255.255.255/32",  # broadcast
+    "::/128",
+    "fe80::/10",           # link-local
+    "ff00::/8",            # multicast
+    "fd00:ec2::/32",       # metadata and pod identity services of AWS
+    "fd20:ce::254/128",    # metadata service of Google Cloud
 )  # fmt: skip
-"""Link-local, metadata services, multicast, unspecified, broadcast: no setting allows these."""
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8",
-        "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "::1/128", "fc00::/7", "fec0::/10",
-    )
+"""No setting allows these."""
+_LOOPBACK = _networks("127.0.0.0/8", "::1/128")
+_PRIVATE = _networks(
+    # The special-purpose registries of RFC 6890, as far as they are not reachable from anywhere.
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8",
+    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+    "203.0.113.0/24", "240.0.0.0/4",
+    "::1/128", "fc00::/7", "fec0::/10", "64:ff9b:1::/48", "100::/64", "2001::/23",
+    "2001:db8::/32", "3fff::/20", "5f00::/16",
 )  # fmt: skip
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_COMPATIBLE = ipaddress.ip_network("::/96")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_ADDRESS_FORM = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(:[0-9]*)?")
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an operator allows. `allow_loopback_http` opens http to this machine only.
+    """What an operator allows.
 
-    `hosts` are names, `*.x` matching x and everything below it; they count when `allowlist` is on.
+    `allow_insecure_http`: http to anywhere. `allow_private_hosts`: private networks and this
+    machine. `allow_loopback_http`: this machine only, http included. `hosts` count while
+    `allowlist` is on; `*.x` matches x and every name below it.
     """
 
     allow_insecure_http: bool = False
@@ -51,18 +73,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ParsedUrl:
-    """A URL in the parts a connection needs. `target` is path and query as sent."""
+    """A URL in the parts a connection needs.
+
+    `host` is lower-case ASCII, an IPv6 address without brackets. `target` is path and query as
+    they go on the wire. `authority` is the host header's value.
+    """
 
     scheme: str
     host: str
     port: int
     target: str
-
-    @property
-    def authority(self) -> str:
-        """The value of the host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+    authority: str
 
 
 class Guard:
@@ -70,34 +91,39 @@ class Guard:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._hosts = tuple(host.lower() for host in policy.hosts)
 
     def check(self, url: str) -> ParsedUrl:
-        """Parse and judge a URL as an operator gives it. Raises MistakeError with the reason."""
+        """Parse and judge a base URL as an operator gives it. Raises MistakeError."""
         parsed = parse(url)
-        reason = self._objection(parsed)
-        if reason:
+        if "?" in url:
+            raise MistakeError("Invalid base URL: it must not contain a query (?...)")
+        if reason := self._objection(parsed):
             raise MistakeError(f"Invalid base URL: {reason}")
         return parsed
 
     def admit(self, parsed: ParsedUrl) -> None:
         """Judge a URL by its form at connect time. Raises TransportError (`blocked`)."""
-        reason = self._objection(parsed)
-        if reason:
-            raise TransportError(f"blocked: {reason}", cause="blocked", sent=False)
+        if reason := self._objection(parsed):
+            raise _blocked(reason)
 
     def judge(self, parsed: ParsedUrl, resolved: str) -> None:
-        """Judge the address a name resolved to. Raises TransportError (`blocked`)."""
-        reason = self._address_objection(parsed.scheme, _plain(ipaddress.ip_address(resolved)))
-        if reason:
-            raise TransportError(
-                f"blocked: {parsed.host} resolves to an address where {reason}",
-                cause="blocked",
-                sent=False,
-            )
+        """Judge an address that the URL's name resolved to. Raises TransportError (`blocked`)."""
+        if reason := self._address_objection(parsed.scheme, ipaddress.ip_address(resolved)):
+            raise _blocked(f"{parsed.host}: {reason}")
+
+    def judge_tunnelled(self, parsed: ParsedUrl, resolved: str) -> None:
+        """Judge an address that is meant in a proxy's network, where only a few are never right.
+
+        Raises TransportError (`blocked`) for link-local, metadata and multicast addresses.
+        """
+        for address in _meanings(ipaddress.ip_address(resolved)):
+            if _within(address, _NEVER):
+                raise _blocked(f"{parsed.host}: {_never(address)}")
 
     def _objection(self, parsed: ParsedUrl) -> str:
         policy = self._policy
-        if policy.allowlist and not _listed(parsed.host, policy.hosts):
+        if policy.allowlist and not _listed(parsed.host, self._hosts):
             return f"host {parsed.host} is not in security.url_allowlist.upstream_hosts"
         literal = literal_of(parsed.host)
         if literal is not None:
@@ -108,23 +134,30 @@ class Guard:
         return ""
 
     def _address_objection(self, scheme: str, address: Address) -> str:
+        reasons = (self._plain_objection(scheme, each) for each in _meanings(address))
+        return next(filter(None, reasons), "")
+
+    def _plain_objection(self, scheme: str, address: Address) -> str:
         policy = self._policy
-        if any(address in network for network in _NEVER):
-            return f"nothing may connect: {address} is link-local, metadata or multicast"
-        if address.is_loopback and policy.allow_loopback_http:
+        if _within(address, _NEVER):
+            return _never(address)
+        if policy.allow_loopback_http and _within(address, _LOOPBACK):
             return ""
         if scheme == "http" and not policy.allow_insecure_http:
             return "invalid url scheme: http"
-        private = any(address in network for network in _PRIVATE)
-        if private and not policy.allow_private_hosts:
-            return f"private hosts are not allowed: {address}"
+        if not policy.allow_private_hosts and _within(address, _PRIVATE):
+            return (
+                f"private hosts are not allowed: {address}"
+                " (security.url_allowlist.allow_private_hosts allows them)"
+            )
         return ""
 
 
 def parse(url: str) -> ParsedUrl:
-    """Split an http(s) URL. Raises MistakeError; the text never repeats credentials in it."""
-    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
-        raise MistakeError("Invalid base URL: it contains spaces or control characters")
+    """Split an http(s) URL. Raises MistakeError; its text never repeats credentials."""
+    # urlsplit removes tabs and line breaks silently, and browsers read a backslash as a slash.
+    if any(ord(character) <= 32 or character in "\\\x7f" for character in url):
+        raise MistakeError("Invalid base URL: it contains spaces, backslashes or controls")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -132,19 +165,44 @@ def parse(url: str) -> ParsedUrl:
         raise MistakeError("Invalid base URL: it cannot be parsed") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise MistakeError(f"Invalid base URL: invalid url scheme: {parts.scheme[:20] or '(none)'}")
-    if parts.username is not None or parts.password is not None:
+    if "@" in parts.netloc:
         raise MistakeError("Invalid base URL: it must not contain a user name or password")
-    if parts.fragment:
+    if "#" in url:
         raise MistakeError("Invalid base URL: it must not contain a fragment (#...)")
-    host = (parts.hostname or "").rstrip(".")
-    if not host or "\\" in url or port == 0:
-        raise MistakeError("Invalid base URL: it has no valid host or port")
-    try:
-        ascii_host = host if ":" in host else host.encode("idna").decode()
-    except UnicodeError:
-        raise MistakeError("Invalid base URL: its host is no valid name") from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return ParsedUrl(parts.scheme, ascii_host, port or _DEFAULT_PORTS[parts.scheme], target)
+    if not target.isascii():
+        raise MistakeError("Invalid base URL: its path must be percent-encoded")
+    host = host_of(parts.hostname)
+    if port == 0 or not host or not is_address(parts.netloc):
+        raise MistakeError("Invalid base URL: it has no valid host or port")
+    return _parsed(parts.scheme, host, port, target)
+
+
+def _parsed(scheme: str, host: str, port: int | None, target: str) -> ParsedUrl:
+    usual = _DEFAULT_PORTS[scheme]
+    authority = f"[{host}]" if ":" in host else host
+    if port not in {None, usual}:
+        authority += f":{port}"
+    return ParsedUrl(scheme, host, port or usual, target, authority)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text has the form `name[:port]` or `[address][:port]` and nothing around it."""
+    return _ADDRESS_FORM.fullmatch(text) is not None
+
+
+def host_of(text: str | None) -> str:
+    """Return a host in lower-case ASCII without a final dot; "" when it is no host."""
+    if text is None:
+        return ""
+    if ":" in text:
+        return text if _is_ipv6(text) else ""
+    try:
+        # Also turns full-width digits and dots into plain ones, before they are judged.
+        name = text.encode("idna").decode("ascii").lower().removesuffix(".")
+    except UnicodeError:
+        return ""
+    return name if _NAME.fullmatch(name) else ""
 
 
 def literal_of(host: str) -> Address | None:
@@ -152,32 +210,60 @@ def literal_of(host: str) -> Address | None:
 
     `127.1`, `0x7f000001`, `2130706433` and `0177.0.0.1` are all 127.0.0.1 to a C library.
     """
-    text = host.partition("%")[0]
     try:
-        return _plain(ipaddress.ip_address(text))
+        return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(text))
-    except (OSError, ValueError):
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
         return None
 
 
-def _plain(address: Address) -> Address:
-    """Return the IPv4 address inside an IPv6 form that carries one."""
+def _is_ipv6(text: str) -> bool:
+    try:
+        # An address with a zone (%eth0) is link-local: refused here, it is never right.
+        return ipaddress.IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
+
+
+def _meanings(address: Address) -> Iterator[Address]:
+    """Yield an address, and the IPv4 address that an IPv6 form of it leads to.
+
+    Forms: mapped (RFC 4291), compatible (the same, deprecated), NAT64 (RFC 6052), 6to4 (RFC 3056).
+    Teredo's (RFC 4380) are within 2001::/23, refused as a whole unless private hosts are allowed.
+    """
     if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-    if inner is None and int(address) >> 32 == 0 and int(address) > 1:
-        inner = ipaddress.IPv4Address(int(address))
-    return inner or address
+        yield address
+        return
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and address.teredo is not None:
+        inner = address.teredo[1]
+    compatible = address in _COMPATIBLE and int(address) > 1
+    if inner is None and (compatible or address in _NAT64):
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if inner is not None:
+        yield inner
+    if address.ipv4_mapped is None:
+        yield address
+
+
+def _within(address: Address, networks: tuple[_Network, ...]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _never(address: Address) -> str:
+    return f"{address} is never allowed: unspecified, link-local, metadata, multicast or broadcast"
+
+
+def _blocked(reason: str) -> TransportError:
+    return TransportError(f"blocked: {reason}", cause="blocked", sent=False)
 
 
 def _listed(host: str, hosts: tuple[str, ...]) -> bool:
     return any(
         host == entry
         or (entry.startswith("*.") and (host == entry[2:] or host.endswith(entry[1:])))
-        for entry in (each.lower() for each in hosts)
+        for entry in hosts
     )

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from sub2api.errors import StoreError
-from sub2api.store import database as database_module
 from sub2api.store import options, stamp, tables
 from sub2api.store.database import READERS, Database
 
@@ -62,10 +61,13 @@ async def test_read_then_write_loses_nothing_across_tasks_objects_and_processes(
 
 
 async def test_an_error_rolls_everything_back(database: Database) -> None:
-    with pytest.raises(RuntimeError, match="oops"):
+    async def write_and_fail() -> None:
         async with database.transaction() as connection:
             await options.set(connection, "a", 1)
             raise RuntimeError("oops")
+
+    with pytest.raises(RuntimeError, match="oops"):
+        await write_and_fail()
     async with database.reading() as connection:
         assert await options.get(connection, "a") is None
 
@@ -241,12 +243,11 @@ async def test_an_unavailable_database_is_a_transient_error(tmp_path: Path) -> N
 
 
 async def test_a_full_disk_is_a_transient_error(database: Database) -> None:
-    with pytest.raises(StoreError, match="full") as caught:
-        async with database.transaction() as connection:
-            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
-            await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            for number in range(100):
-                await options.set(connection, f"k{number}", "x" * 10_000)
+    async with database.transaction() as connection:
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match="full") as caught:
+            await options.set(connection, "large", "x" * 1_000_000)
     assert caught.value.transient
 
 
@@ -256,4 +257,20 @@ async def test_the_file_is_whole_after_use(database: Database, url: str) -> None
     with sqlite3.connect(database.path) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     plain.close()
-    assert database_module.READERS >= 2
+
+
+async def test_opening_it_again_in_the_process_drops_no_lock(database: Database, url: str) -> None:
+    # A descriptor closed on the file would drop the first object's lock for other processes.
+    intrude = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None); "
+        "c.execute('BEGIN IMMEDIATE')"
+    )
+    async with database.transaction() as connection:
+        await options.set(connection, "a", 1)
+        again = await Database.open(url)
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", intrude, str(database.path), stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await other.communicate()
+    await again.close()
+    assert b"database is locked" in said

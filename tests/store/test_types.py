@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 
 from sub2api.store.types import Identifier, JsonText, Moment
 
-DIALECT = sqlite.dialect()
+DIALECT = SQLiteDialect_aiosqlite()
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 1_700_000_000.0, 1_700_000_000.123])
@@ -27,5 +28,5 @@ def test_json_none_is_null_and_text_is_compact() -> None:
 
 
 def test_an_identifier_is_a_rowid_on_sqlite_and_big_on_postgres() -> None:
-    assert Identifier.compile(dialect=sqlite.dialect()) == "INTEGER"
-    assert Identifier.compile(dialect=postgresql.dialect()) == "BIGINT"
+    assert Identifier.compile(dialect=DIALECT) == "INTEGER"
+    assert Identifier.compile(dialect=PGDialect_asyncpg()) == "BIGINT"

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from sub2api.errors import SettingsError
+from sub2api.store import migrate as migrating
+from sub2api.store import stamp
+from sub2api.store.database import Database
+from sub2api.store.migrate import MIGRATIONS, migrate
+
+RUN = """
+import asyncio, sys
+from sub2api.store.migrate import migrate
+asyncio.run(migrate(sys.argv[1]))
+"""
+
+
+def _execute(path: Path, *statements: str) -> None:
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+async def test_migrating_again_changes_nothing(database: Database, url: str) -> None:
+    version = await database.data_version()
+    await migrate(url)
+    assert await database.data_version() == version
+
+
+async def test_processes_that_start_at_once_make_one_schema(url: str) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "error", "-c", RUN, url, stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    said = [(await each.communicate())[1] for each in processes]
+    assert said == [b""] * 3
+    assert [each.returncode for each in processes] == [0] * 3
+    opened = await Database.open(url)
+    async with opened.reading() as connection:
+        assert await stamp.read(connection) >= 1
+    await opened.close()
+
+
+async def test_tasks_that_migrate_at_once_make_one_schema(url: str) -> None:
+    await asyncio.gather(*(migrate(url) for _ in range(4)))
+    await migrate(url)
+
+
+async def test_a_failing_revision_leaves_nothing_behind(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text((MIGRATIONS / "env.py").read_text())
+    (folder / "versions" / "m0001.py").write_text(
+        "from alembic import op\n"
+        "revision, down_revision = '0001', None\n"
+        "def upgrade():\n"
+        "    op.execute('CREATE TABLE half (x INTEGER)')\n"
+        "    op.execute('CREATE TABLE half (x INTEGER)')\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "MIGRATIONS", folder)
+        with pytest.raises(SettingsError, match=r"cannot be migrated: .*half already exists"):
+            await migrate(url)
+    await migrate(url)
+    opened = await Database.open(url)
+    with sqlite3.connect(opened.path) as plain:
+        assert not plain.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
+    plain.close()
+    await opened.close()
+
+
+async def test_it_works_from_a_folder_with_a_percent_sign(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "100%(here)s" / "migrations"
+    folder.parent.mkdir()
+    folder.symlink_to(MIGRATIONS)
+    monkeypatch.setattr(migrating, "MIGRATIONS", folder)
+    await migrate(url)
+
+
+async def test_a_newer_schema_that_allows_this_release_is_left_alone(
+    database: Database, url: str
+) -> None:
+    _execute(
+        database.path,
+        "UPDATE alembic_version SET version_num = '9999'",
+        "ALTER TABLE accounts ADD COLUMN cooling_until BIGINT",
+    )
+    await migrate(url)
+    with sqlite3.connect(database.path) as plain:
+        assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    plain.close()
+
+
+async def test_a_newer_schema_that_needs_a_newer_release_is_refused(
+    database: Database, url: str
+) -> None:
+    _execute(
+        database.path,
+        "UPDATE alembic_version SET version_num = '9999'",
+        "UPDATE options SET value = '\"99.1.0\"' WHERE key = 'schema.minimum_release'",
+    )
+    with pytest.raises(SettingsError, match=r"needs Sub2API 99\.1\.0 or later; this is "):
+        await migrate(url)
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM options", "UPDATE options SET value = '7'", "DROP TABLE options"]
+)
+async def test_another_programs_database_is_refused(
+    database: Database, url: str, damage: str
+) -> None:
+    _execute(database.path, "UPDATE alembic_version SET version_num = 'abcd'", damage)
+    with pytest.raises(SettingsError, match="not made by a release of Sub2API"):
+        await migrate(url)
+
+
+async def test_a_locked_database_is_refused_in_a_sentence(
+    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sub2api.store.engine.BUSY_SECONDS", 0.1)
+    async with database.transaction():
+        with pytest.raises(SettingsError, match=r"cannot be migrated: .*locked"):
+            await migrate(url)
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [("0.1.0", (0, 1, 0)), ("1.10", (1, 10)), ("2.0.0rc1", (2, 0, 0)), ("1.2.dev3", (1, 2))],
+)
+def test_a_release_is_compared_by_its_numbers(version: str, numbers: tuple[int, ...]) -> None:
+    assert migrating._release(version) == numbers
+
+
+def test_every_revision_has_its_own_number_and_the_line_is_unbroken() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    revisions = [each.revision for each in scripts.walk_revisions()][::-1]
+    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+    files = sorted(path.name for path in (MIGRATIONS / "versions").glob("m*.py"))
+    assert [name[1:5] for name in files] == revisions
