@@ -238,7 +238,7 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._headers) >= _MOST_HEADERS or self._header_bytes > _MOST_HEADER_BYTES:
             self._fail("the upstream's head is too large", "protocol")
             return
-        self._headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """A head is there: hand it over, unless it is informational or could be misread."""

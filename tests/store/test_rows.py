@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from sub2api.clock import Clock
 from sub2api.errors import MistakeError, StoreError
@@ -13,7 +12,7 @@ from sub2api.store.database import Database
 
 
 class _Postgres:
-    dialect = PGDialect_asyncpg()
+    dialect = make_url("postgresql+asyncpg://").get_dialect()()
 
 
 async def test_an_insert_knows_conflicts_in_either_dialect(database: Database) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy import make_url
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 
 from sub2api.store.types import Identifier, JsonText, Moment
@@ -29,4 +29,4 @@ def test_json_none_is_null_and_text_is_compact() -> None:
 
 def test_an_identifier_is_a_rowid_on_sqlite_and_big_on_postgres() -> None:
     assert Identifier.compile(dialect=DIALECT) == "INTEGER"
-    assert Identifier.compile(dialect=PGDialect_asyncpg()) == "BIGINT"
+    assert Identifier.compile(dialect=make_url("postgresql+asyncpg://").get_dialect()()) == "BIGINT"
