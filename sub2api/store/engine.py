@@ -76,18 +76,19 @@ def _switch_to_wal(path: Path) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        while True:
-            try:
-                if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
-                    return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.02)
+        while (mode := _wal_or_why_not(connection)) != "wal":
             if time.monotonic() > deadline:
-                raise sqlite3.OperationalError("the file system does not support WAL")
+                raise sqlite3.OperationalError(f"it cannot be switched to WAL ({mode})")
+            time.sleep(0.02)
     finally:
         connection.close()
+
+
+def _wal_or_why_not(connection: sqlite3.Connection) -> str:
+    try:
+        return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+    except sqlite3.OperationalError as error:
+        return str(error)
 
 
 def sqlite_engine(path: Path, purpose: Purpose, *, connections: int) -> AsyncEngine:

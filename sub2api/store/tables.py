@@ -247,7 +247,7 @@ bindings = Table(
     "bindings",
     metadata,
     Column("key_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("bound_id", Text, primary_key=True),
+    Column("bound_id", Text, primary_key=True, index=True),
     Column("account_id", BigInteger, nullable=False),
     Column("expires_at", Moment, nullable=False, index=True),
 )

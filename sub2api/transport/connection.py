@@ -238,7 +238,11 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._headers) >= _MOST_HEADERS or self._header_bytes > _MOST_HEADER_BYTES:
             self._fail("the upstream's head is too large", "protocol")
             return
-        self._headers.append((name.lower(), value.strip(b" \t")))
+        name = name.lower()
+        # How a body is framed must be read to the byte as llhttp reads it: there, no stripping.
+        if name != b"transfer-encoding":
+            value = value.strip(b" \t")
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """A head is there: hand it over, unless it is informational or could be misread."""

@@ -19,7 +19,8 @@ _OURS = frozenset(
     }
 )  # fmt: skip
 """Headers of this connection, not of the request: the pool alone decides about them."""
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,256}")
+"""Lower-case, as `messages.Headers` promises: otherwise `_OURS` could be passed by."""
 _KNOWN_NAMES: set[bytes] = set()
 """Names that were found to be tokens before; a handful, whatever clients send."""
 _MOST_KNOWN = 1024
@@ -76,7 +77,7 @@ def is_forwarded(url: ParsedUrl, proxy: Proxy | None) -> bool:
 
 def _check_name(name: bytes) -> None:
     if not _TOKEN.fullmatch(name):
-        raise _refused("a header's name is not a token")
+        raise _refused("a header's name is not a lower-case token")
     if len(_KNOWN_NAMES) < _MOST_KNOWN:
         _KNOWN_NAMES.add(name)
 

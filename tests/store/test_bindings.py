@@ -27,6 +27,13 @@ async def test_binding_again_takes_the_new_account_and_expiry(database: Database
         assert await bindings.account_of(connection, 1, "r", 150.0) == 9
 
 
+async def test_an_id_is_known_when_anybody_has_it(database: Database) -> None:
+    async with database.transaction() as connection:
+        await bindings.insert_many(connection, [Binding(1, "resp_a", 7, 100.0)])
+        assert await bindings.is_known(connection, "resp_a")
+        assert not await bindings.is_known(connection, "resp_b")
+
+
 async def test_purging_deletes_what_has_expired(database: Database) -> None:
     async with database.transaction() as connection:
         new = [Binding(1, f"r{number}", 7, float(number)) for number in range(10)]

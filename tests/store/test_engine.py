@@ -84,7 +84,7 @@ def test_a_lock_held_for_good_is_refused_in_a_sentence(
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("CREATE TABLE t (x)")
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(SettingsError, match="cannot be opened: database is locked"):
+    with pytest.raises(SettingsError, match=r"cannot be switched to WAL \(database is locked"):
         prepare_file(path)
     holder.close()
 

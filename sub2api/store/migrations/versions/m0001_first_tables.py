@@ -280,6 +280,7 @@ def _create_options_and_bindings() -> None:
         _moment("expires_at"),
     )
     op.create_index("ix_bindings_expires_at", "bindings", ["expires_at"])
+    op.create_index("ix_bindings_bound_id", "bindings", ["bound_id"])
 
 
 def _create_stamp() -> None:
