@@ -145,17 +145,19 @@ class Connection(asyncio.BufferedProtocol):
         """Wait until something happened to the response; `seconds` 0 = for ever."""
         if self._response is not response:
             return
-        self._waiter = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         if seconds > 0:
             self._arm(seconds, cause)
         try:
-            await self._waiter
+            await waiter
         except BaseException:
             self.abandon(response)
             raise
         finally:
-            self._waiter = None
-            self._deadline = math.inf
+            # Between the wake-up and now the next exchange may have begun, with its own waiter.
+            if self._waiter is waiter:
+                self._waiter = None
+                self._deadline = math.inf
 
     def caught_up(self, response: PooledResponse) -> None:
         """The reader wants more."""
@@ -173,6 +175,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        read_before_end(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to receive."""
@@ -200,7 +203,10 @@ class Connection(asyncio.BufferedProtocol):
         response = self._response
         self.closed = True
         if response is not None and response.status and not self._framed:
-            self._over(response, reusable=False, error=None)
+            if self._is_cut():
+                self._fail("the upstream's TLS stream was cut", "truncated")
+            else:
+                self._over(response, reusable=False, error=None)
         return False
 
     def pause_writing(self) -> None:
@@ -348,6 +354,20 @@ class Connection(asyncio.BufferedProtocol):
         )
         return ""
 
+    def _is_cut(self) -> bool:
+        """Whether TLS ended without its closing alert: anybody on the way can do that.
+
+        RFC 9112 9.8: a body that only the end of its connection delimits is incomplete then.
+        """
+        transport = self._transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        if tls is None:
+            return False
+        try:
+            return bool(tls.read(1))
+        except ssl.SSLError:  # it wants more: there was no alert
+            return True
+
     def _fail(self, message: str, cause: str) -> None:
         response = self._response
         if response is not None:
@@ -397,6 +417,17 @@ class Connection(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def read_before_end(transport: asyncio.BaseTransport) -> None:
+    """Make a TLS transport deliver all that it has received before it looks for more.
+
+    asyncio and uvloop, at the end of a stream, decrypt one buffer's worth and drop the rest.
+    With this limit they receive nothing, hence no end, before everything is decrypted.
+    """
+    set_limits = getattr(transport, "set_read_buffer_limits", None)
+    if set_limits is not None:
+        set_limits(high=1, low=0)
 
 
 def _cause_of(exc: Exception | None, answering: bool) -> str:

@@ -11,7 +11,7 @@ from itertools import chain, zip_longest
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport import proxies
-from sub2api.transport.connection import Connection
+from sub2api.transport.connection import Connection, read_before_end
 from sub2api.transport.encoding import is_forwarded
 from sub2api.transport.url_guard import Guard, ParsedUrl, literal_of
 
@@ -103,6 +103,7 @@ class Dialer:
         transport = tunnel.transport
         if transport is None:
             raise proxies.refused("it closed the connection")
+        read_before_end(transport)
         try:
             await self._handshake(tunnel, url, proxy)
             tunnel.check_silent()
