@@ -73,7 +73,9 @@ async def listening(
         peer.tasks.add(task)
         peer.accepted += 1
         peer.open += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+        with suppress(
+            ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, OSError
+        ):
             await script(reader, writer)
         peer.open -= 1
         peer.tasks.discard(task)
@@ -290,9 +292,7 @@ def connect_proxy(log: ProxyLog, *, login: str | None = None, answer: bytes = b"
         given = dict(headers).get("proxy-authorization", "")
         log.credentials.append(given)
         if login is not None and given != "Basic " + base64.b64encode(login.encode()).decode():
-            writer.write(
-                b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
-            )
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
             await writer.drain()
             await reader.read()
         elif answer:
@@ -354,9 +354,7 @@ async def _socks_target(reader: asyncio.StreamReader, kind: int) -> str:
     return str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
 
 
-async def splice(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
-) -> None:
+async def splice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
     """Carry bytes between a client and a loopback port, both ways."""
     there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
 

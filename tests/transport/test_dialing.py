@@ -273,9 +273,7 @@ async def test_an_address_that_leads_nowhere_leaves_time_for_the_next() -> None:
 async def test_connecting_to_nowhere_ends_with_the_connect_deadline() -> None:
     with dead_end() as port:
         async with pooling() as pool:
-            error = await failure(
-                pool, f"http://127.0.0.1:{port}/", deadlines=Deadlines(0.1, 1, 1)
-            )
+            error = await failure(pool, f"http://127.0.0.1:{port}/", deadlines=Deadlines(0.1, 1, 1))
             assert error.cause == "connect_timeout"
             assert "in time" in str(error)
 
@@ -294,9 +292,7 @@ async def test_cancelling_a_connect_leaks_nothing() -> None:
 
 async def test_cancelling_a_tls_handshake_closes_the_connection() -> None:
     async with listening(silent()) as peer, pooling() as pool:
-        call = asyncio.get_running_loop().create_task(
-            ask(pool, f"https://127.0.0.1:{peer.port}/")
-        )
+        call = asyncio.get_running_loop().create_task(ask(pool, f"https://127.0.0.1:{peer.port}/"))
         await peer.until_open(1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -70,7 +70,9 @@ def test_a_header_that_would_break_the_head_is_refused(header: tuple[bytes, byte
         assert "evil" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["GET /x HTTP/1.1\r\nevil: 1\r\n\r\nGET", "", "GE T", "G\u00c9T"])
+@pytest.mark.parametrize(
+    "method", ["GET /x HTTP/1.1\r\nevil: 1\r\n\r\nGET", "", "GE T", "G\u00c9T"]
+)
 def test_a_method_that_is_no_word_is_refused(method: str) -> None:
     with pytest.raises(TransportError, match="method"):
         head_of(method=method)

@@ -27,7 +27,9 @@ async def opened(lane: Lane, origin: Origin = HERE, limit: int = 2) -> Connectio
     return connection
 
 
-async def waiting(lane: Lane, origin: Origin = HERE, limit: int = 1) -> asyncio.Task[Connection | None]:
+async def waiting(
+    lane: Lane, origin: Origin = HERE, limit: int = 1
+) -> asyncio.Task[Connection | None]:
     task = asyncio.get_running_loop().create_task(lane.admit(origin, limit))
     await asyncio.sleep(0)
     assert not task.done()

@@ -20,9 +20,10 @@ PLAIN = b'data: {"usage": 1}\n\n' * 5000
 
 
 def replied(encoding: bytes, body: bytes) -> bytes:
-    return (
-        b"HTTP/1.1 200 OK\r\ncontent-encoding: %b\r\ncontent-length: %d\r\nx: y\r\n\r\n%b"
-        % (encoding, len(body), body)
+    return b"HTTP/1.1 200 OK\r\ncontent-encoding: %b\r\ncontent-length: %d\r\nx: y\r\n\r\n%b" % (
+        encoding,
+        len(body),
+        body,
     )
 
 

@@ -126,7 +126,9 @@ def test_a_malformed_url_is_refused_with_its_reason(url: str, word: str) -> None
     assert word in refusal(OPEN, url)
 
 
-@pytest.mark.parametrize("url", ["https://joe:s3cret@x.com", "https://s3cret@x.com", "https://@x.com"])
+@pytest.mark.parametrize(
+    "url", ["https://joe:s3cret@x.com", "https://s3cret@x.com", "https://@x.com"]
+)
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     text = refusal(OPEN, url)
     assert "user name or password" in text
