@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
-import ssl
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -19,6 +17,7 @@ from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.response import PooledResponse
+from sub2api.transport.transports import cause_of, is_cut, is_silent, read_before_end
 
 Origin = tuple[str, str, int, Proxy | None]
 """Scheme, host, port and proxy: what a connection can be used again for."""
@@ -115,18 +114,8 @@ class Connection(asyncio.BufferedProtocol):
         return response
 
     def is_silent(self) -> bool:
-        """Whether an idle connection is still open and nothing waits to be read from it.
-
-        The loop may not have come round yet to an end that the kernel already knows of.
-        """
-        if self.closed or self._transport is None:
-            return False
-        raw = self._transport.get_extra_info("socket")
-        if raw is None or not hasattr(select, "poll"):
-            return True
-        poller = select.poll()
-        poller.register(raw.fileno(), select.POLLIN)
-        return not poller.poll(0)
+        """Whether an idle connection is still open and nothing waits to be read from it."""
+        return not self.closed and self._transport is not None and is_silent(self._transport)
 
     def close(self) -> None:
         """Close the connection at once; an exchange under way fails."""
@@ -200,10 +189,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The peer has finished; a body without framing ends here."""
-        response = self._response
+        response, transport = self._response, self._transport
         self.closed = True
         if response is not None and response.status and not self._framed:
-            if self._is_cut():
+            if transport is not None and is_cut(transport):
                 self._fail("the upstream's TLS stream was cut", "truncated")
             else:
                 self._over(response, reusable=False, error=None)
@@ -223,7 +212,8 @@ class Connection(asyncio.BufferedProtocol):
         """Whatever was under way fails."""
         self._transport = None
         if self._response is not None:
-            self._fail("the upstream closed the connection", _cause_of(exc, self._answering))
+            cause = cause_of(exc, answering=self._answering)
+            self._fail("the upstream closed the connection", cause)
         self.close()
         self._owner.lost(self)
 
@@ -354,20 +344,6 @@ class Connection(asyncio.BufferedProtocol):
         )
         return ""
 
-    def _is_cut(self) -> bool:
-        """Whether TLS ended without its closing alert: anybody on the way can do that.
-
-        RFC 9112 9.8: a body that only the end of its connection delimits is incomplete then.
-        """
-        transport = self._transport
-        tls = transport.get_extra_info("ssl_object") if transport is not None else None
-        if tls is None:
-            return False
-        try:
-            return bool(tls.read(1))
-        except ssl.SSLError:  # it wants more: there was no alert
-            return True
-
     def _fail(self, message: str, cause: str) -> None:
         response = self._response
         if response is not None:
@@ -417,23 +393,3 @@ class Connection(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def read_before_end(transport: asyncio.BaseTransport) -> None:
-    """Make a TLS transport deliver all that it has received before it looks for more.
-
-    asyncio and uvloop, at the end of a stream, decrypt one buffer's worth and drop the rest.
-    With this limit they receive nothing, hence no end, before everything is decrypted.
-    """
-    set_limits = getattr(transport, "set_read_buffer_limits", None)
-    if set_limits is not None:
-        set_limits(high=1, low=0)
-
-
-def _cause_of(exc: Exception | None, answering: bool) -> str:
-    """Name the way a connection went down in the middle of an exchange."""
-    if isinstance(exc, ssl.SSLEOFError):
-        exc = None
-    if isinstance(exc, ssl.SSLError):
-        return "tls"
-    return "reset" if exc is not None or not answering else "truncated"

@@ -11,8 +11,9 @@ from itertools import chain, zip_longest
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport import proxies
-from sub2api.transport.connection import Connection, read_before_end
+from sub2api.transport.connection import Connection
 from sub2api.transport.encoding import is_forwarded
+from sub2api.transport.transports import read_before_end
 from sub2api.transport.url_guard import Guard, ParsedUrl, literal_of
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]

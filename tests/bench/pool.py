@@ -82,41 +82,40 @@ async def measured(name: str, call: Call, calls: int, width: int) -> None:
     print(f"{name:34} {cpu / calls * 1e3:7.3f} ms CPU a call {calls / wall:9.0f} calls/s")
 
 
+def ours(pool: Pool, url: str) -> Call:
+    """Return a call through the pool."""
+    request, deadlines = Request("POST", url, HEADERS, BODY), Deadlines()
+
+    async def call() -> None:
+        response = await pool.send(request, lane="a", limit=0, proxy=None, deadlines=deadlines)
+        while await response.chunk():
+            pass
+        response.close()
+
+    return call
+
+
+def theirs(client: httpx.AsyncClient, url: str) -> Call:
+    """Return the same call through httpx."""
+    headers = dict(HEADERS)
+
+    async def call() -> None:
+        async with client.stream("POST", url, headers=headers, content=BODY) as response:
+            async for _ in response.aiter_raw():
+                pass
+
+    return call
+
+
 async def main(port: int, calls: int) -> None:
     """Measure both clients."""
     pool = Pool(Clock(), Guard(Policy(allow_loopback_http=True)))
-    deadlines = Deadlines()
-
-    def ours(path: str) -> Call:
-        request = Request("POST", f"http://127.0.0.1:{port}{path}", HEADERS, BODY)
-
-        async def call() -> None:
-            response = await pool.send(
-                request, lane="bench", limit=0, proxy=None, deadlines=deadlines
-            )
-            while await response.chunk():
-                pass
-            response.close()
-
-        return call
-
     async with httpx.AsyncClient(timeout=600) as client:
-
-        def theirs(path: str) -> Call:
-            url, headers = f"http://127.0.0.1:{port}{path}", dict(HEADERS)
-
-            async def call() -> None:
-                async with client.stream("POST", url, headers=headers, content=BODY) as response:
-                    async for _ in response.aiter_raw():
-                        pass
-
-            return call
-
         for width in (1, 20):
-            for kind in ("/whole", "/stream"):
-                label = f"{kind[1:]}, {width} at once"
-                await measured(f"pool  {label}", ours(kind), calls, width)
-                await measured(f"httpx {label}", theirs(kind), calls // 10, width)
+            for kind in ("whole", "stream"):
+                url, label = f"http://127.0.0.1:{port}/{kind}", f"{kind}, {width} at once"
+                await measured(f"pool  {label}", ours(pool, url), calls, width)
+                await measured(f"httpx {label}", theirs(client, url), calls // 10, width)
     await pool.close()
 
 

@@ -20,7 +20,7 @@ LIMIT = 1 << 20
     [
         ("", PLAIN),
         ("identity", PLAIN),
-        ("GZIP", gzip.compress(PLAIN)),
+        ("GZIP", gzip.compress(PLAIN, mtime=0)),
         ("deflate", zlib.compress(PLAIN)),
         ("zstd", zstandard.compress(PLAIN)),
     ],

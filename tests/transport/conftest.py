@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.transport.peers import Authority, pooling
 
 from sub2api.transport.pool import Pool
+from tests.transport.peers import Authority, pooling
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -159,10 +160,10 @@ class SetClock(Clock):
 
 
 @asynccontextmanager
-async def pooling(guard: Guard = LOOPBACK, **options: object) -> AsyncIterator[Pool]:
+async def pooling(guard: Guard = LOOPBACK, **options: Any) -> AsyncIterator[Pool]:
     """Have a pool that is closed in the end."""
     clock = options.pop("clock", None) or Clock()
-    pool = Pool(clock, guard, **options)  # type: ignore[arg-type]  # a test's shorthand
+    pool = Pool(clock, guard, **options)
     try:
         yield pool
     finally:
@@ -176,17 +177,17 @@ async def ask(
     method: str = "POST",
     body: bytes = b"{}",
     headers: tuple[tuple[bytes, bytes], ...] = (),
-    **options: object,
+    **options: Any,
 ) -> Response:
     """Send a request with the usual options."""
-    usual: dict[str, object] = {
+    usual: dict[str, Any] = {
         "lane": "a",
         "limit": 4,
         "proxy": None,
         "deadlines": Deadlines(2.0, 2.0, 2.0),
     }
     request = Request(method, url, headers, body)
-    return await pool.send(request, **(usual | options))  # type: ignore[arg-type]  # likewise
+    return await pool.send(request, **(usual | options))
 
 
 # Certificates.

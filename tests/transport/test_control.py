@@ -7,9 +7,6 @@ import sys
 
 import httpx
 import pytest
-from tests.transport.peers import (
-    LOOPBACK, OK, Authority, ProxyLog, Received, answering, listening, socks_proxy,
-)  # fmt: skip
 
 from sub2api.clock import Clock
 from sub2api.errors import TransportError
@@ -17,6 +14,16 @@ from sub2api.transport.control import control_client
 from sub2api.transport.pool import Pool
 from sub2api.transport.proxies import parse_proxy
 from sub2api.transport.url_guard import Guard, Policy
+from tests.transport.peers import (
+    LOOPBACK,
+    OK,
+    Authority,
+    ProxyLog,
+    Received,
+    answering,
+    listening,
+    socks_proxy,
+)  # fmt: skip
 
 JSON = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{"a": 1}'
 

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import random
 import zlib
+from collections.abc import Callable
 
 import brotli
 import pytest
@@ -27,12 +28,13 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 def compressed(encoding: str, data: bytes) -> bytes:
-    return {
+    methods: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.compress,
         "deflate": zlib.compress,
         "br": lambda each: brotli.compress(each, quality=4),
         "zstd": zstandard.compress,
-    }[encoding](data)
+    }
+    return methods[encoding](data)
 
 
 def made(encoding: str) -> Decoder:

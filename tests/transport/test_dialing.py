@@ -7,18 +7,27 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from tests.transport.peers import (
-    OK, Authority, Script, answering, ask, deaf, listening, pooling,
-    read_request, silent,
-)  # fmt: skip
 
 from sub2api.errors import TransportError
 from sub2api.transport.dialing import Resolver, _in_turn, system_resolver
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
 from sub2api.transport.url_guard import Guard, Policy
+from tests.transport.peers import (
+    OK,
+    Authority,
+    Script,
+    answering,
+    ask,
+    deaf,
+    listening,
+    pooling,
+    read_request,
+    silent,
+)  # fmt: skip
 
 
 def resolving(*addresses: str) -> Resolver:
@@ -28,7 +37,7 @@ def resolving(*addresses: str) -> Resolver:
     return resolve
 
 
-async def failure(pool: Pool, url: str, **options: object) -> TransportError:
+async def failure(pool: Pool, url: str, **options: Any) -> TransportError:
     with pytest.raises(TransportError) as caught:
         await ask(pool, url, **options)
     assert pool.connections("a") == (0, 0)

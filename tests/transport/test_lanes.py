@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.transport.peers import SetClock
 
 from sub2api.errors import TransportError
 from sub2api.transport.connection import Connection, Origin
 from sub2api.transport.lanes import Lane
+from tests.transport.peers import SetClock
 
 HERE: Origin = ("https", "here.test", 443, None)
 THERE: Origin = ("https", "there.test", 443, None)

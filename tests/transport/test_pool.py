@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from typing import Any
 
 import pytest
-from tests.transport.peers import (
-    OK, Peer, Received, SetClock, answering, ask, listening, pooling, read_request, silent,
-)  # fmt: skip
 
 from sub2api.errors import TransportError
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
+from tests.transport.peers import (
+    OK,
+    Peer,
+    Received,
+    SetClock,
+    answering,
+    ask,
+    listening,
+    pooling,
+    read_request,
+    silent,
+)  # fmt: skip
 
 
-async def whole(pool: Pool, peer: Peer, **options: object) -> bytes:
+async def whole(pool: Pool, peer: Peer, **options: Any) -> bytes:
     response = await ask(pool, peer.url, **options)
     try:
         return await response.read(1 << 20)

@@ -1,20 +1,29 @@
-"""Calls through proxies: what goes on the wire, and that a broken proxy never means going direct."""
+"""Calls through proxies: what goes on the wire; a broken proxy never means going direct."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from tests.transport.peers import (
-    OK, Authority, ProxyLog, Script, answering, ask, connect_proxy, deaf, listening, pooling,
-    socks_proxy,
-)  # fmt: skip
 
 from sub2api.errors import MistakeError, TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.proxies import parse_proxy
 from sub2api.transport.url_guard import Guard, Policy
+from tests.transport.peers import (
+    OK,
+    Authority,
+    ProxyLog,
+    Script,
+    answering,
+    ask,
+    connect_proxy,
+    deaf,
+    listening,
+    pooling,
+    socks_proxy,
+)  # fmt: skip
 
 OPEN = Guard(Policy(allow_insecure_http=True, allow_private_hosts=True))
 

@@ -9,12 +9,12 @@ import zlib
 import brotli
 import pytest
 import zstandard
-from tests.transport.peers import answering, ask, listening, read_request
 
 from sub2api.errors import TransportError
 from sub2api.transport.messages import Response
 from sub2api.transport.pool import Pool
 from sub2api.transport.response import HIGH_WATER, PooledResponse
+from tests.transport.peers import answering, ask, listening, read_request
 
 PLAIN = b'data: {"usage": 1}\n\n' * 5000
 

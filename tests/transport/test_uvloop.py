@@ -6,18 +6,26 @@ import asyncio
 import sys
 
 import pytest
-from tests.transport.peers import (
-    OK, Authority, ProxyLog, answering, ask, connect_proxy, listening, pooling, silent,
-    socks_proxy,
-)  # fmt: skip
-from tests.transport.test_connection import flood
-from tests.transport import test_dialing
 
 from sub2api.errors import TransportError
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
 from sub2api.transport.proxies import parse_proxy
 from sub2api.transport.response import PooledResponse
+from tests.transport import test_dialing
+from tests.transport.peers import (
+    OK,
+    Authority,
+    ProxyLog,
+    answering,
+    ask,
+    connect_proxy,
+    listening,
+    pooling,
+    silent,
+    socks_proxy,
+)  # fmt: skip
+from tests.transport.replies import flood
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop does not exist on this system")
 
