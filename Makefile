@@ -3,7 +3,7 @@
 .PHONY: help setup run dev test check bench zipapp prices settings-doc test-bare clean
 
 help: ## Print these words
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## Make .venv with everything that development needs
 	@sh tools/setup.sh dev
@@ -32,14 +32,16 @@ zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 	@sh tools/setup.sh dev
 	@.venv/bin/python tools/zipapp.py
 
-prices: ## Rebuild sub2api/billing/prices.json from a price table (FROM=path VERSION=...)
-	@.venv/bin/python tools/make_prices.py $(FROM) $(VERSION)
+prices: ## Rebuild sub2api/billing/prices.json from a price table (FROM=path VERSION=... DATE=...)
+	@sh tools/setup.sh run
+	@.venv/bin/python -m tools.make_prices $(FROM) --version $(VERSION) --date $(DATE)
 
 settings-doc: ## Write docs/settings.md anew from sub2api/settings
+	@sh tools/setup.sh run
 	@.venv/bin/python -m tools.settings_doc
 
-test-bare: ## As root: try `make run` in a bare Debian 12 (debootstrap, chroot, ordinary user)
+test-bare: ## As root: try `make run` on a bare Debian 12, as an ordinary user (debootstrap, chroot)
 	@sh tools/bare.sh
 
 clean: ## Remove what the other words made
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

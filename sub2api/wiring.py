@@ -99,19 +99,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     async with AsyncExitStack() as stack:
         database, sealer = await open_store(settings)
         stack.push_async_callback(database.close)
-        journal = Journal(
-            Path(settings.data_dir) / "journal",
-            clock,
-            max_segment_bytes=settings.journal.max_segment_bytes,
-            max_total_bytes=settings.journal.max_total_bytes,
-        )
+        journal = _journal(settings, clock)
         stack.push_async_callback(journal.aclose)
-        pool = Pool(
-            clock,
-            guard_for(settings),
-            max_connections_per_lane=settings.gateway.max_conns_per_account,
-            idle_seconds=settings.gateway.idle_conn_timeout_seconds,
-        )
+        pool = _pool(settings, clock)
         stack.push_async_callback(pool.close)
         shipper = Shipper(journal, StoreSink(database), clock)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -129,11 +119,8 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             spawn=nursery.spawn,
         )
         await refresh(parts)
-        services = [
-            tasks.create_task(shipper.run()),
-            tasks.create_task(_watch(parts)),
-            tasks.create_task(_sweep(pool)),
-        ]
+        work = (shipper.run(), _watch(parts), _sweep(pool))
+        services = [tasks.create_task(each) for each in work]
         try:
             yield parts
         finally:
@@ -141,6 +128,24 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await shipper.drain(_SHUTDOWN_SHIP_SECONDS)
             for service in services:
                 service.cancel()
+
+
+def _journal(settings: Settings, clock: Clock) -> Journal:
+    return Journal(
+        Path(settings.data_dir) / "journal",
+        clock,
+        max_segment_bytes=settings.journal.max_segment_bytes,
+        max_total_bytes=settings.journal.max_total_bytes,
+    )
+
+
+def _pool(settings: Settings, clock: Clock) -> Pool:
+    return Pool(
+        clock,
+        guard_for(settings),
+        max_connections_per_lane=settings.gateway.max_conns_per_account,
+        idle_seconds=settings.gateway.idle_conn_timeout_seconds,
+    )
 
 
 async def refresh(parts: Parts) -> None:

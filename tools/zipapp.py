@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ def main() -> int:
 
     target = artefact(__version__)
     target.parent.mkdir(exist_ok=True)
+    # setuptools reuses this folder: a module that was removed would live on in the file.
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
     command = [
         str(Path(sys.executable).with_name("shiv")),
         "--output-file", str(target),

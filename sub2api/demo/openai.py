@@ -61,20 +61,7 @@ def chat(scene: Scene) -> Answer:
     words = [] if tool else words_for(scene, messages)
     prompt = tokens_in(messages)
     produced = len(words) or 5
-    cached, made = usage_details(scene, prompt, produced)
-    usage = {
-        "prompt_tokens": prompt,
-        "completion_tokens": produced,
-        "total_tokens": prompt + produced,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            **made,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-        **scene.play.usage,
-    }
+    usage = _chat_usage(scene, prompt, produced)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(words) or None,
@@ -98,6 +85,23 @@ def chat(scene: Scene) -> Answer:
         usage=usage,
         error=b"data: " + error_body(500, "The server had an error") + b"\n\n",
     )
+
+
+def _chat_usage(scene: Scene, prompt: int, produced: int) -> dict[str, Any]:
+    cached, made = usage_details(scene, prompt, produced)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": produced,
+        "total_tokens": prompt + produced,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            **made,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+        **scene.play.usage,
+    }
 
 
 def _tool(body: dict[str, Any]) -> dict[str, Any] | None:

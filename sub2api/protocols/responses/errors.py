@@ -13,6 +13,23 @@ from sub2api.protocols.sse import frame
 _FAILED_CODES = {"server_is_overloaded", "rate_limit_exceeded", "context_length_exceeded"}
 """Codes that Codex treats specially in `response.failed`."""
 
+_FAILED_RESPONSE: dict[str, Any] = {
+    "object": "response",
+    "created_at": 0,
+    "status": "failed",
+    "incomplete_details": None,
+    "instructions": None,
+    "metadata": {},
+    "model": "",
+    "output": [],
+    "parallel_tool_calls": False,
+    "temperature": None,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+}
+"""What the SDKs require of a response object, at its emptiest."""
+
 
 def error_event(error: ClientError, call_id: str) -> bytes:
     """Return an `error` event and a `response.failed`.
@@ -33,24 +50,12 @@ def error_event(error: ClientError, call_id: str) -> bytes:
         "type": "response.failed",
         "sequence_number": 1,
         "response": {
+            **_FAILED_RESPONSE,
             "id": f"resp_{call_id}",
-            "object": "response",
-            "created_at": 0,
-            "status": "failed",
             "error": {
                 "code": code if code in _FAILED_CODES else "server_error",
                 "message": said["message"],
             },
-            "incomplete_details": None,
-            "instructions": None,
-            "metadata": {},
-            "model": "",
-            "output": [],
-            "parallel_tool_calls": False,
-            "temperature": None,
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": None,
         },
     }
     return frame(msgspec.json.encode(event), b"error") + frame(
