@@ -97,9 +97,8 @@ assert len(rows) == 4, rows
 
 
 def unit(model, name):
-    entry = prices[model]
-    units = entry.get("units", entry)
-    return Decimal(units[name])
+    standard = next(rate for rate in prices[model]["rates"] if not rate.get("tier"))
+    return Decimal(standard.get("units", standard)[name])
 
 
 for row in rows:

@@ -103,14 +103,18 @@ class Connection(asyncio.BufferedProtocol):
             self._owner.release(self, reusable=False)
             raise TransportError("the connection is closed", cause="reset", sent=False)
         response = self._begin(message, deadlines)
-        if message.body:
-            await self._upload(transport, response, message, deadlines.first_byte)
-        else:
-            transport.write(message.head)
-        while not response.status:
-            if response.error is not None:
-                raise response.error
-            await self.wait(response, deadlines.first_byte, "first_byte_timeout")
+        try:
+            if message.body:
+                await self._upload(transport, response, message, deadlines.first_byte)
+            else:
+                transport.write(message.head)
+            while not response.status and response.error is None:
+                await self.wait(response, deadlines.first_byte, "first_byte_timeout")
+        except BaseException:
+            self.abandon(response)
+            raise
+        if response.error is not None and not response.status:
+            raise response.error
         return response
 
     def is_silent(self) -> bool:
@@ -315,20 +319,13 @@ class Connection(asyncio.BufferedProtocol):
         transport.writelines([message.head, view[:_UPLOAD_SLICE]])
         for start in range(_UPLOAD_SLICE, len(view), _UPLOAD_SLICE):
             # Let the loop see an early answer even while the kernel takes all we write.
-            await self._breathe(response)
+            await asyncio.sleep(0)
             while self._write_paused and not response.status and response.error is None:
                 await self.wait(response, patience, "first_byte_timeout")
             if response.status or response.error is not None:
                 return
             transport.write(view[start : start + _UPLOAD_SLICE])
         self._uploading = False
-
-    async def _breathe(self, response: PooledResponse) -> None:
-        try:
-            await asyncio.sleep(0)
-        except BaseException:
-            self.abandon(response)
-            raise
 
     def _frame(self, status: int, version: str) -> str:
         """Learn how the body ends; return an objection if it could be understood in two ways."""

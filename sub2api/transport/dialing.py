@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from itertools import chain, zip_longest
+from pathlib import Path
 
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
@@ -90,20 +91,20 @@ class Dialer:
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             # Reading the machine's authorities takes 50 ms: not on the loop.
-            self._tls = await asyncio.to_thread(_default_context)
+            self._tls = await asyncio.to_thread(default_context)
         return self._tls
 
     async def _through(
         self, url: ParsedUrl, proxy: Proxy, connection: Connection, patience: float
     ) -> None:
+        if proxy.status != "active":
+            raise proxies.refused("it is disabled")
         if is_forwarded(url, proxy):
             await self._to_proxy(proxy, connection, patience)
             return
         tunnel = proxies.Tunnel()
         await self._to_proxy(proxy, tunnel, patience)
         transport = tunnel.transport
-        if transport is None:
-            raise proxies.refused("it closed the connection")
         read_before_end(transport)
         try:
             await self._handshake(tunnel, url, proxy)
@@ -150,7 +151,7 @@ class Dialer:
             )
         except OSError as error:
             raise _tls_error(error) from None
-        if secured is None:
+        if secured is None:  # how asyncio tells that the peer hung up in between
             raise _tls_error(None)
         connection.connection_made(secured)
 
@@ -198,8 +199,17 @@ async def _connected(address: str, port: int) -> socket.socket:
     return raw
 
 
-def _default_context() -> ssl.SSLContext:
+def default_context() -> ssl.SSLContext:
+    """Return TLS settings that trust the machine's authorities; where it has none, certifi's.
+
+    Small container images come without any, and every call would fail.
+    """
     context = ssl.create_default_context()
+    file, folder, *_ = ssl.get_default_verify_paths()
+    if not file and not (folder and any(Path(folder).iterdir())):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
 

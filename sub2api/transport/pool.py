@@ -161,7 +161,7 @@ class Pool:
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeper = loop.call_later(max(self._idle_seconds / 2, 0.5), self._sweep_again)
+        self._sweeper = loop.call_later(max(self._idle_seconds / 2, 0.05), self._sweep_again)
 
     def _sweep_again(self) -> None:
         self._sweeper = None

@@ -86,13 +86,16 @@ def basic_credentials(proxy: Proxy) -> bytes | None:
 
 
 class Tunnel(asyncio.Protocol):
-    """The protocol of a connection to a proxy until its handshake is done."""
+    """The protocol of a connection to a proxy until its handshake is done.
+
+    `transport` is there once asyncio has made the connection.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._lost = False
-        self.transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -101,7 +104,7 @@ class Tunnel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect handshake bytes."""
         self._buffer += data
-        if len(self._buffer) > _MOST_HEAD and self.transport is not None:
+        if len(self._buffer) > _MOST_HEAD:
             self.transport.abort()
         self._wake()
 
@@ -112,8 +115,7 @@ class Tunnel(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send handshake bytes."""
-        if self.transport is not None:
-            self.transport.write(data)
+        self.transport.write(data)
 
     async def take(self, size: int) -> bytes:
         """Return exactly `size` bytes."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable
 from typing import Any
 
+from sub2api.errors import TransportError
 from sub2api.transport.pool import Pool
 from tests.transport.peers import Peer, Script, ask, read_request
 
@@ -63,3 +65,20 @@ def flood(sent: list[int], size: int) -> Script:
         await reader.read()
 
     return script
+
+
+async def whole(pool: Pool, peer: Peer, **options: Any) -> bytes:
+    response = await ask(pool, peer.url, **options)
+    try:
+        return await response.read(1 << 20)
+    finally:
+        response.close()
+
+
+async def cause_of(call: Awaitable[object]) -> str:
+    """Return why a call fails, "" if it does not."""
+    try:
+        await call
+    except TransportError as error:
+        return error.cause
+    return ""

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sub2api.clock import Clock
 from sub2api.errors import TransportError
+from sub2api.transport.connection import Connection, Message
+from sub2api.transport.lanes import Lane
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
 from tests.transport.peers import (
@@ -253,3 +256,25 @@ async def test_one_timer_serves_all_calls_of_a_connection(pool: Pool) -> None:
         await asyncio.sleep(0.25)  # the first call's deadline passes in idleness
         assert await exchange(pool, peer) == (200, b"hello, world")
         assert peer.accepted == 1
+
+
+async def test_a_connection_that_is_down_sends_nothing() -> None:
+    lane = Lane(Clock(), 90.0)
+    origin = ("http", "x.test", 80, None)
+    assert await lane.admit(origin, 1) is None
+    connection = Connection(lane, origin, memoryview(bytearray(16)))
+    lane.opened(connection)
+    with pytest.raises(TransportError) as caught:
+        await connection.exchange(Message(b"GET", b"", False, False), Deadlines())
+    assert (caught.value.cause, caught.value.sent) == ("reset", False)
+    assert lane.is_empty
+
+
+async def test_a_shorter_deadline_replaces_a_longer_one(pool: Pool) -> None:
+    async with listening(in_pieces(LENGTH[:-2])) as peer, asyncio.timeout(2):
+        response = await ask(pool, peer.url, deadlines=Deadlines(2, 600, 600))
+        assert await response.chunk() == b"hello, wor"
+        response.close()
+        with pytest.raises(TransportError) as caught:
+            await exchange(pool, peer, deadlines=Deadlines(2, 600, 0.05))
+    assert caught.value.cause == "idle_timeout"

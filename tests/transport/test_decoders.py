@@ -140,3 +140,11 @@ def test_an_encoding_that_cannot_be_read_is_a_protocol_error(encoding: str) -> N
     with pytest.raises(TransportError) as caught:
         decoder_for(encoding)
     assert caught.value.cause == "protocol"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_nothing_is_held_back_when_a_step_ends_with_its_input(encoding: str) -> None:
+    for extra in range(300):
+        plain = bytes(65536 + extra)
+        without_its_checksum = compressed(encoding, plain)[: -8 if encoding == "gzip" else -4]
+        assert len(b"".join(made(encoding).decode(without_its_checksum))) == len(plain)

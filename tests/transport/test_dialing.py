@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sub2api.errors import TransportError
-from sub2api.transport.dialing import Resolver, _in_turn, system_resolver
+from sub2api.transport.dialing import Resolver, _in_turn, default_context, system_resolver
 from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
 from sub2api.transport.url_guard import Guard, Policy
@@ -342,3 +344,25 @@ async def test_small_writes_are_not_delayed_and_silence_is_kept_alive(pool: Pool
         raw = connection._transport.get_extra_info("socket")
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@pytest.mark.parametrize("authorities", ["a file", "a folder", "an empty folder", "nothing"])
+def test_where_the_machine_has_no_authorities_certifis_are_trusted(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authorities: str
+) -> None:
+    if authorities == "a folder":
+        (tmp_path / "one.pem").write_bytes(authority.file.read_bytes())
+    file = str(authority.file) if authorities == "a file" else ""
+    folder = str(tmp_path) if "folder" in authorities else ""
+    paths = ssl.DefaultVerifyPaths(file, folder, "", "", "", "")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    monkeypatch.setattr(ssl.SSLContext, "set_default_verify_paths", lambda *_: None)
+    loaded = len(default_context().get_ca_certs())
+    assert (loaded > 50) is (authorities in {"an empty folder", "nothing"})
+
+
+def test_certificates_and_names_are_verified_by_default() -> None:
+    context = default_context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname

@@ -42,6 +42,17 @@ async def test_a_slow_reader_holds_at_most_256_kib_of_50_mb(pool: Pool) -> None:
         assert pool.connections("a") == (1, 1)
 
 
+async def test_a_connection_that_was_held_up_to_the_end_is_used_again(pool: Pool) -> None:
+    size = HIGH_WATER + 2000  # the reply is complete in the moment in which it becomes too much
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size)
+    async with listening(answering(whole)) as peer:
+        for _ in range(3):
+            response = await ask(pool, peer.url)
+            await asyncio.sleep(0.02)
+            assert await response.read(size) == bytes(size)
+        assert peer.accepted == 1
+
+
 async def test_a_closed_response_lets_go_of_everything(pool: Pool) -> None:
     sent = [0]
     async with listening(flood(sent, 50_000_000)) as peer:

@@ -50,6 +50,13 @@ async def test_a_freed_connection_goes_to_the_first_in_the_queue(lane: Lane) -> 
     assert lane.is_empty
 
 
+async def test_an_idle_connection_is_admitted_before_a_new_one_is_opened(lane: Lane) -> None:
+    connection = await opened(lane)
+    lane.release(connection, reusable=True)
+    assert await lane.admit(HERE, 2) is connection
+    assert (lane.open, lane.idle) == (1, 0)
+
+
 async def test_one_who_wants_another_host_gets_room_instead(lane: Lane) -> None:
     connection = await opened(lane, limit=1)
     other = await waiting(lane, THERE)

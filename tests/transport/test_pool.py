@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Any
 
 import pytest
 
 from sub2api.errors import TransportError
-from sub2api.transport.messages import Deadlines
 from sub2api.transport.pool import Pool
 from tests.transport.peers import (
     OK,
-    Peer,
     Received,
     SetClock,
     answering,
@@ -24,14 +21,7 @@ from tests.transport.peers import (
     read_request,
     silent,
 )  # fmt: skip
-
-
-async def whole(pool: Pool, peer: Peer, **options: Any) -> bytes:
-    response = await ask(pool, peer.url, **options)
-    try:
-        return await response.read(1 << 20)
-    finally:
-        response.close()
+from tests.transport.replies import cause_of, whole
 
 
 async def test_calls_one_after_the_other_use_one_connection(pool: Pool) -> None:
@@ -90,99 +80,6 @@ async def test_redirects_are_not_followed(pool: Pool) -> None:
         response = await ask(pool, peer.url)
         assert response.status == 302
         assert await response.read(9) == b""
-
-
-async def test_a_lane_never_has_more_connections_than_its_limit(pool: Pool) -> None:
-    most = 0
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal most
-        while True:
-            await read_request(reader)
-            most = max(most, peer.open)
-            await asyncio.sleep(0.01)
-            writer.write(OK)
-
-    async with listening(slow) as peer:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(12):
-                tasks.create_task(whole(pool, peer, limit=3))
-        assert most == 3
-        assert peer.accepted == 3
-
-
-async def test_a_limit_of_zero_is_the_pools_own() -> None:
-    async with pooling(max_connections_per_lane=2) as pool, listening(silent()) as peer:
-        brief = Deadlines(0.1, 0.3, 1)
-        calls = [ask(pool, peer.url, limit=0, deadlines=brief) for _ in range(3)]
-        ended = await asyncio.gather(*calls, return_exceptions=True)
-        causes = sorted(error.cause for error in ended if isinstance(error, TransportError))
-        assert causes == ["busy", "first_byte_timeout", "first_byte_timeout"]
-        assert peer.accepted == 2
-
-
-async def test_waiting_for_a_connection_ends_with_the_connect_deadline(pool: Pool) -> None:
-    async with listening(silent()) as peer, asyncio.TaskGroup() as tasks:
-        brief = Deadlines(1, 0.2, 1)
-        hanging = tasks.create_task(
-            _caught(ask(pool, peer.url, lane="b", limit=1, deadlines=brief))
-        )
-        await peer.until_open(1)
-        with pytest.raises(TransportError) as caught:
-            await ask(pool, peer.url, lane="b", limit=1, deadlines=Deadlines(0.05, 1, 1))
-        assert (caught.value.cause, caught.value.sent) == ("busy", False)
-        assert await hanging == "first_byte_timeout"
-    assert pool.connections("b") == (0, 0)
-
-
-async def _caught(call: object) -> str:
-    try:
-        await call  # type: ignore[misc]  # any awaitable
-    except TransportError as error:
-        return error.cause
-    return ""
-
-
-async def test_whoever_waits_longest_is_served_first(pool: Pool) -> None:
-    order: list[int] = []
-
-    async def call(number: int) -> None:
-        await whole(pool, peer, limit=1)
-        order.append(number)
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            await asyncio.sleep(0.005)
-            writer.write(OK)
-
-    async with listening(slow) as peer:
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(8):
-                tasks.create_task(call(number))
-                await asyncio.sleep(0)
-        assert order == list(range(8))
-        assert peer.accepted == 1
-
-
-async def test_cancelling_a_wait_gives_its_turn_to_the_next(pool: Pool) -> None:
-    loop = asyncio.get_running_loop()
-    async with listening(silent()) as peer:
-        first = loop.create_task(ask(pool, peer.url, limit=1))
-        await peer.until_open(1)
-        second = loop.create_task(ask(pool, peer.url, limit=1))
-        third = loop.create_task(ask(pool, peer.url, limit=1))
-        await asyncio.sleep(0)
-        first.cancel()  # grants its room to the second ...
-        second.cancel()  # ... which leaves in the same moment
-        await asyncio.gather(first, second, return_exceptions=True)
-        async with asyncio.timeout(2):
-            while peer.accepted < 2:
-                await asyncio.sleep(0.005)
-        assert pool.connections("a") == (1, 0)
-        third.cancel()
-        await asyncio.gather(third, return_exceptions=True)
-        assert pool.connections("a") == (0, 0)
 
 
 async def test_an_idle_connection_to_another_host_makes_room(pool: Pool) -> None:
@@ -319,9 +216,9 @@ async def test_an_unread_complete_response_holds_no_connection(pool: Pool) -> No
 async def test_closing_the_pool_ends_everything_at_once() -> None:
     loop = asyncio.get_running_loop()
     async with pooling() as pool, listening(silent()) as peer:
-        busy = loop.create_task(_caught(ask(pool, peer.url, limit=1)))
+        busy = loop.create_task(cause_of(ask(pool, peer.url, limit=1)))
         await peer.until_open(1)
-        waiting = loop.create_task(_caught(ask(pool, peer.url, limit=1)))
+        waiting = loop.create_task(cause_of(ask(pool, peer.url, limit=1)))
         await asyncio.sleep(0)
         await pool.close()
         assert await busy == "reset"

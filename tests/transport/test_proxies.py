@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from sub2api.errors import MistakeError, TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport.messages import Deadlines
-from sub2api.transport.proxies import parse_proxy
+from sub2api.transport.proxies import Tunnel, parse_proxy
 from sub2api.transport.url_guard import Guard, Policy
 from tests.transport.peers import (
     OK,
@@ -240,6 +241,24 @@ async def test_a_proxy_that_cannot_be_used_refuses_and_nothing_goes_direct(
         assert upstream.accepted == 0
         assert pool.connections("a") == (0, 0)
         await proxy.until_open(0)
+
+
+def test_a_proxy_that_hung_up_after_its_handshake_has_no_tunnel() -> None:
+    tunnel = Tunnel()
+    tunnel.check_silent()
+    tunnel.connection_lost(None)
+    with pytest.raises(TransportError, match="closed the connection"):
+        tunnel.check_silent()
+
+
+async def test_a_disabled_proxy_is_not_used_and_not_passed_by() -> None:
+    async with listening(socks_proxy(ProxyLog())) as proxy, listening(answering(OK)) as upstream:
+        through = dataclasses.replace(proxied("socks5h", proxy.port), status="disabled")
+        async with pooling() as pool:
+            with pytest.raises(TransportError, match="disabled") as caught:
+                await ask(pool, upstream.url, proxy=through)
+        assert caught.value.cause == "proxy"
+        assert (proxy.accepted, upstream.accepted) == (0, 0)
 
 
 async def test_a_forwarding_proxy_that_wants_a_login_is_the_proxys_failure() -> None:

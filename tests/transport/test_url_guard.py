@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sub2api.errors import MistakeError, TransportError
-from sub2api.transport.url_guard import Guard, Policy, literal_of, parse
+from sub2api.transport.url_guard import Guard, Policy, host_of, literal_of, parse
 
 STRICT = Policy()
 SIMPLE = Policy(allow_loopback_http=True)
@@ -34,7 +34,8 @@ LOOPBACK = [
 PRIVATE_HOSTS = [
     "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "198.18.0.1",
     "240.0.0.1", "192.0.2.1", "[fc00::1]", "[fd12:3456::1]", "[fec0::1]", "[2001:db8::1]",
-    "[64:ff9b:1::1]", "[::ffff:10.0.0.1]", "0xa000001", "167772161", "10.1",
+    "[64:ff9b:1::1]", "[2001:0:4136:e378:8000:63bf:3fff:fdd2]", "[::ffff:10.0.0.1]",
+    "0xa000001", "167772161", "10.1",
 ]  # fmt: skip
 PUBLIC = [
     "api.openai.com", "8.8.8.8", "172.32.0.1", "[2606:4700:4700::1111]", "[64:ff9b::8.8.8.8]",
@@ -216,3 +217,10 @@ def test_names_are_no_literals() -> None:
     assert literal_of("example.com") is None
     assert literal_of("1.2.3.4.5") is None
     assert literal_of("999.1.1.1") is None
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "gg::1", "1.2.3.4:80", "fe80::1%eth0", "a b", "a/b", "a@b"]
+)
+def test_what_is_no_host_is_none(text: str | None) -> None:
+    assert host_of(text) == ""
