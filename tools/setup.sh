@@ -92,6 +92,9 @@ echo "Installing what is needed; the first time takes a minute ..."
 rm -f .venv/.setup-run .venv/.setup-dev
 if [ "$kind" = dev ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c locks/dev.txt
+    # An SDK of the previous generation, beside the current one: tools in the field still carry it.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+        --target .venv/anthropic-0 anthropic==0.125.0
     echo "$wanted" >.venv/.setup-dev
 else
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e . -c locks/runtime.txt

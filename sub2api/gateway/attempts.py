@@ -77,6 +77,10 @@ async def refuse(walk: Walk, failures: list[UpstreamError]) -> Ending:
 
 async def attempt(parts: Parts, walk: Walk, candidate: Candidate) -> Ending:
     """Send the call to one account and relay what comes back. Raises UpstreamError on failure."""
+    proxy = candidate.account.proxy
+    if proxy is not None and proxy.status != "active":
+        # Disabled, or its password cannot be opened: never around it.
+        raise broken("proxy", "the account's proxy is disabled")
     request = BY_NAME[candidate.account.platform].request(
         _outgoing(walk, candidate), candidate.account
     )

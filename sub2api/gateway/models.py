@@ -20,6 +20,7 @@ from sub2api.model.callers import Caller
 from sub2api.model.routes import Wire
 from sub2api.platforms import BY_NAME, serving
 from sub2api.transport.messages import Deadlines
+from sub2api.upstream.model_mapping import mapped_model
 
 _FRESH_SECONDS = 300.0
 _FAILED_SECONDS = 60.0
@@ -76,9 +77,16 @@ class ModelLists:
         return sorted({name for listing in lists for name in listing.result()})
 
     async def _of(self, account: Account) -> Iterable[str]:
-        """Return an account's models: its mapping's names, else what its upstream lists."""
-        if account.model_mapping:
-            return [name for name in account.model_mapping if not name.endswith("*")]
+        """Return an account's models: its mapping's names, and what of its upstream's list fits."""
+        mapping = account.model_mapping
+        named = [name for name in mapping if not name.endswith("*")]
+        if mapping and len(named) == len(mapping):
+            return named
+        listed = await self._listed(account)
+        return [*named, *(name for name in listed if mapped_model(mapping, name) is not None)]
+
+    async def _listed(self, account: Account) -> tuple[str, ...]:
+        """Return what the account's upstream lists, else the platform's usual models."""
         key = (account.id, account.base_url)
         now = self._parts.clock.monotonic()
         known = self._listings.get(key)

@@ -11,6 +11,7 @@ import pytest
 
 from sub2api.demo.script import Play, Raw, Refuse, Step, empty_stream, html, redirect
 from sub2api.demo.upstream import DemoUpstream
+from sub2api.store import proxies as stored_proxies
 from sub2api.store.database import Database
 from sub2api.store.sealing import load_sealer
 from sub2api.transport.policy import guard_for
@@ -95,6 +96,20 @@ async def test_an_unreachable_account_and_a_dead_proxy_fail_over(world: World) -
     assert reply.status_code == 200
     assert (await world.rows(1))[0].attempts == 3
     assert {seen.headers["x-api-key"] for seen in world.upstream.requests} == {"anthropic-2"}
+
+
+async def test_a_disabled_proxy_is_never_gone_around(world: World) -> None:
+    await world.accounts.change("anthropic-1", {}, proxy="http://127.0.0.1:9")
+    proxy = (await world.accounts.find("anthropic-1")).proxy
+    assert proxy is not None
+    async with world.parts.database.transaction() as connection:
+        sealer = load_sealer(world.settings)
+        await stored_proxies.change(connection, sealer, proxy.id, {"status": "disabled"})
+    await world.parts.catalogue.refresh()
+    reply = await ask(world, MESSAGES[1], MESSAGES[2])
+    assert reply.status_code == 502
+    assert not world.upstream.requests
+    assert (await world.rows(1))[0].error == "proxy"
 
 
 async def test_silence_before_the_first_frame_fails_over(
