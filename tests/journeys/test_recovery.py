@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -87,6 +88,9 @@ async def test_kill_nine_during_fifty_streams_loses_and_doubles_nothing(
         sent = {entry.usage["input_tokens"] for entry in upstream.entries}
         assert {row.input_tokens for row in rows} == sent
         assert all(row.cost for row in rows)
+    with sqlite3.connect(tmp_path / "sub2api.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
     async with running_world(tmp_path, upstream) as world:
         await asyncio.sleep(0.3)
         assert len(await world.rows(STREAMS)) == STREAMS
