@@ -119,8 +119,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             spawn=nursery.spawn,
         )
         await refresh(parts)
-        work = (shipper.run(), _watch(parts), _sweep(pool))
-        services = [tasks.create_task(each) for each in work]
+        services = [tasks.create_task(each) for each in (shipper.run(), _watch(parts))]
         try:
             yield parts
         finally:
@@ -184,9 +183,3 @@ async def _watch(parts: Parts) -> None:
                 await refresh(parts)
         except Sub2APIError as error:
             log.warning("the configuration cannot be read", extra={"detail": str(error)})
-
-
-async def _sweep(pool: Pool) -> None:
-    while True:
-        await asyncio.sleep(WATCH_SECONDS * 20)
-        pool.sweep()

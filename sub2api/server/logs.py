@@ -35,7 +35,7 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Hypercorn and asyncio repeat per connection what our one line per call says.
-    for name in ("hypercorn.access", "asyncio", "aiosqlite", "httpx", "httpcore"):
+    for name in ("hypercorn.access", "asyncio", "aiosqlite", "alembic", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

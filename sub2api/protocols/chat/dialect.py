@@ -9,10 +9,10 @@ import msgspec
 from sub2api.model.routes import Operation, Wire
 from sub2api.protocols.chat.errors import error_event
 from sub2api.protocols.chat.stream import ChatStream
-from sub2api.protocols.interface import Dialect, Peek, ReplyFacts
-from sub2api.protocols.json_splice import replace_string
+from sub2api.protocols.edits import set_model
+from sub2api.protocols.interface import Dialect, Peek
 from sub2api.protocols.openai_errors import KEEP_ALIVE, refusal
-from sub2api.protocols.openai_usage import usage_of
+from sub2api.protocols.openai_replies import read_reply
 from sub2api.protocols.reading import (
     decode_body,
     flag_of,
@@ -20,7 +20,6 @@ from sub2api.protocols.reading import (
     limit_of,
     member,
     model_of,
-    text,
 )
 
 
@@ -35,15 +34,7 @@ class _Body(msgspec.Struct):
     input: msgspec.Raw = msgspec.Raw()
 
 
-class _Reply(msgspec.Struct):
-    id: Any = ""
-    model: Any = ""
-    usage: Any = None
-    service_tier: Any = ""
-
-
 _body = msgspec.json.Decoder(_Body)
-_reply = msgspec.json.Decoder(_Reply)
 
 
 def peek(body: bytes, operation: Operation, path_model: str) -> Peek:
@@ -62,25 +53,6 @@ def peek(body: bytes, operation: Operation, path_model: str) -> Peek:
         max_output=limit_of(found.max_completion_tokens) or limit_of(found.max_tokens),
         wants_usage=not stream or options.get("include_usage") is True,
     )
-
-
-def read_reply(body: bytes) -> ReplyFacts:
-    """Read a whole reply, a completion's or an embedding's."""
-    try:
-        reply = _reply.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ReplyFacts()
-    received = member({"usage": reply.usage}, "usage")
-    return ReplyFacts(
-        usage=usage_of(received, text(reply.service_tier)) if received else None,
-        model=text(reply.model),
-        response_id=text(reply.id),
-    )
-
-
-def set_model(body: bytes, name: str) -> bytes:
-    """Return a request or reply with another model name."""
-    return replace_string(body, ("model",), name)
 
 
 DIALECT = Dialect(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
-from sub2api.protocols.json_splice import replace_string
 from sub2api.protocols.openai_usage import usage_of
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, events
@@ -68,9 +68,7 @@ class ChatStream:
     def _shown(self, event: Event) -> bytes:
         if self._client_model is None or b'"model"' not in event.raw:
             return event.raw
-        at = event.raw.find(event.data)
-        edited = replace_string(event.data, ("model",), self._client_model)
-        return event.raw[:at] + edited + event.raw[at + len(event.data) :]
+        return replace_in_event(event, ("model",), self._client_model)
 
     def _ended(self, state: StreamState) -> None:
         if self.facts.state is StreamState.OPEN:

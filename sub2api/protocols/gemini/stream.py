@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.gemini.usage import usage_of
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
-from sub2api.protocols.json_splice import replace_string
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, events
 
@@ -29,9 +29,7 @@ class GeminiStream:
         self._read(chunk)
         if self._client_model is None or b'"modelVersion"' not in event.raw:
             return event.raw
-        at = event.raw.find(event.data)
-        edited = replace_string(event.data, ("modelVersion",), self._client_model)
-        return event.raw[:at] + edited + event.raw[at + len(event.data) :]
+        return replace_in_event(event, ("modelVersion",), self._client_model)
 
     def _read(self, chunk: dict[str, Any]) -> None:
         facts = self.facts

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from sub2api.model.routes import Operation, Wire
+from sub2api.protocols.edits import set_model
 from sub2api.protocols.interface import Dialect, Peek, ReplyFacts
-from sub2api.protocols.json_splice import replace_string
 from sub2api.protocols.messages.errors import KEEP_ALIVE, error_event, refusal
 from sub2api.protocols.messages.stream import MessagesStream
 from sub2api.protocols.messages.usage import usage_of
@@ -55,11 +55,6 @@ def read_reply(body: bytes) -> ReplyFacts:
         model=text(reply.model),
         response_id=text(reply.id),
     )
-
-
-def set_model(body: bytes, name: str) -> bytes:
-    """Return a request or reply with another model name."""
-    return replace_string(body, ("model",), name)
 
 
 DIALECT = Dialect(

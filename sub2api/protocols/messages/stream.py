@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
-from sub2api.protocols.json_splice import replace_string
 from sub2api.protocols.messages.usage import merged, usage_of
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, events
@@ -63,12 +63,3 @@ class MessagesStream:
     def _ended(self, state: StreamState) -> None:
         if self.facts.state is StreamState.OPEN:
             self.facts.state = state
-
-
-def replace_in_event(event: Event, path: tuple[str, ...], new: str) -> bytes:
-    """Return the event with one string of its (single-line) data replaced, all else untouched."""
-    at = event.raw.find(event.data)
-    if at < 0:
-        return event.raw  # several data lines: no vendor writes JSON like that
-    edited = replace_string(event.data, path, new)
-    return event.raw[:at] + edited + event.raw[at + len(event.data) :]

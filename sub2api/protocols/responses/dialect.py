@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from sub2api.model.routes import Operation, Wire
-from sub2api.protocols.interface import Dialect, Peek, ReplyFacts
-from sub2api.protocols.json_splice import replace_string
+from sub2api.protocols.edits import set_model
+from sub2api.protocols.interface import Dialect, Peek
 from sub2api.protocols.openai_errors import KEEP_ALIVE, refusal
-from sub2api.protocols.openai_usage import usage_of
-from sub2api.protocols.reading import decode_body, flag_of, limit_of, member, model_of, text
+from sub2api.protocols.openai_replies import read_reply
+from sub2api.protocols.reading import decode_body, flag_of, limit_of, model_of, text
 from sub2api.protocols.responses.errors import error_event
 from sub2api.protocols.responses.history import check_tool_outputs, conversation_of
 from sub2api.protocols.responses.stream import ResponsesStream
@@ -29,15 +29,7 @@ class _Body(msgspec.Struct):
     input: msgspec.Raw = msgspec.Raw()
 
 
-class _Reply(msgspec.Struct):
-    id: Any = ""
-    model: Any = ""
-    usage: Any = None
-    service_tier: Any = ""
-
-
 _body = msgspec.json.Decoder(_Body)
-_reply = msgspec.json.Decoder(_Reply)
 
 
 def peek(body: bytes, operation: Operation, path_model: str) -> Peek:
@@ -55,25 +47,6 @@ def peek(body: bytes, operation: Operation, path_model: str) -> Peek:
         bound_ids=tuple(name for name in (previous, conversation) if name),
         stores=found.store is not False,
     )
-
-
-def read_reply(body: bytes) -> ReplyFacts:
-    """Read a whole reply."""
-    try:
-        reply = _reply.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ReplyFacts()
-    received = member({"usage": reply.usage}, "usage")
-    return ReplyFacts(
-        usage=usage_of(received, text(reply.service_tier)) if received else None,
-        model=text(reply.model),
-        response_id=text(reply.id),
-    )
-
-
-def set_model(body: bytes, name: str) -> bytes:
-    """Return a request or reply with another model name."""
-    return replace_string(body, ("model",), name)
 
 
 DIALECT = Dialect(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
-from sub2api.protocols.json_splice import replace_string
 from sub2api.protocols.openai_usage import usage_of
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, events
@@ -50,9 +50,7 @@ class ResponsesStream:
                 self.facts.error = member(response, "error") or member(body, "error") or body
         if self._client_model is None or not response:
             return event.raw
-        at = event.raw.find(event.data)
-        edited = replace_string(event.data, ("response", "model"), self._client_model)
-        return event.raw[:at] + edited + event.raw[at + len(event.data) :]
+        return replace_in_event(event, ("response", "model"), self._client_model)
 
     def _response(self, response: dict[str, Any]) -> None:
         self.facts.response_id = self.facts.response_id or text(response.get("id"))
