@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from sub2api import wiring
 from sub2api.clock import Clock
+from sub2api.demo.script import Play
 from sub2api.demo.upstream import DemoUpstream
 from sub2api.gateway.parts import Parts
 from sub2api.identity.api_keys import ApiKeys
@@ -23,6 +24,7 @@ from sub2api.upstream.accounts import Accounts
 
 _NAME = "demo"
 _PLATFORMS: tuple[PlatformName, ...] = ("anthropic", "openai", "gemini")
+_SECONDS_BETWEEN_EVENTS = 0.04  # so that one sees it stream
 _NOTES = "made by --demo; answered by a script on this machine"
 
 
@@ -44,6 +46,7 @@ async def demo_companion(parts: Parts, clock: Clock) -> AsyncIterator[None]:
     await upstream.start()
     try:
         for platform in _PLATFORMS:
+            upstream.always(_credential(platform), Play(delay=_SECONDS_BETWEEN_EVENTS))
             await _account(accounts, demos, platform, upstream.base_url)
         key = await _key(ApiKeys(parts.database, sealer, clock))
         await wiring.refresh(parts)
@@ -55,6 +58,10 @@ async def demo_companion(parts: Parts, clock: Clock) -> AsyncIterator[None]:
 
 def _is_demo(account: Account) -> bool:
     return account.name.startswith(f"{_NAME}-") and account.notes == _NOTES
+
+
+def _credential(platform: PlatformName) -> str:
+    return f"{_NAME}-credential-{platform}"
 
 
 async def _account(
@@ -70,7 +77,7 @@ async def _account(
             id=0,
             name=name,
             platform=platform,
-            api_key=f"{_NAME}-credential-{platform}",
+            api_key=_credential(platform),
             base_url=base_url,
             priority=100,
             notes=_NOTES,
