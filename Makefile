@@ -1,6 +1,6 @@
 # One word each; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check bench zipapp prices settings-doc test-bare clean
+.PHONY: help setup run dev test check bench bench-peers zipapp prices settings-doc test-bare clean
 
 help: ## Print these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -24,9 +24,15 @@ check: ## Format, lint, types, layers and the architecture's own tests
 	@sh tools/setup.sh dev
 	@sh tools/check.sh
 
-bench: ## Measure the gateway against its upstream; prints the table
+bench: ## Measure the gateway beside nginx and Go; prints the table and the bars (ARGS=...)
 	@sh tools/setup.sh dev
+	@sh tools/bench_setup.sh
 	@.venv/bin/python -m tests.bench.run $(ARGS)
+
+bench-peers: ## The same with LiteLLM's proxy, in an environment of its own
+	@sh tools/setup.sh dev
+	@sh tools/bench_setup.sh
+	@.venv/bin/python -m tests.bench.run --peers $(ARGS)
 
 zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 	@sh tools/setup.sh dev

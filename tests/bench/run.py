@@ -1,6 +1,7 @@
-"""`make bench`: the gateway against its upstream directly. Interleaved rounds, medians, ratios.
+"""The public benchmark: the gateway beside nginx, Go and the usual Python stack.
 
-ARGS: `--rounds N --seconds S --write` (write docs/benchmarks.md).
+`python -m tests.bench.run` after `tools/bench_setup.sh`. Rounds are interleaved, results are
+medians, ratios are of the same run.
 """
 
 from __future__ import annotations
@@ -8,213 +9,153 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import socket
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKLOADS = [
-    (kind, size, concurrency)
-    for kind in ("whole", "stream")
-    for size in ("small", "large")
-    for concurrency in (1, 50)
-]
-TICKS = os.sysconf("SC_CLK_TCK")
+from tests.bench import bars, machine, ours, report
+from tests.bench.chart import chart
+from tests.bench.machine import BUILD
+from tests.bench.measure import Effort, Result, measure, warm_up
+from tests.bench.rows import DOOR, EXPRESS, LITELLM, ROWS, STACK, Bench
+from tests.bench.workloads import NAMES, OURS_ONLY, WORKLOADS
+
+COMMITTED = Path(__file__).parent / "results.json"
+SATURATING = tuple(each.name for each in WORKLOADS if each.saturates)
+# Rows that need minutes for what shows nothing new, or that such a load brings to a stop.
+LEFT_OUT = {"streams-c2000": {STACK, LITELLM}, "paced-c200": {LITELLM}, "wait-c200": {LITELLM}}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(core: int, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command on one core until the block ends."""
-    pinned = ["taskset", "-c", str(core), sys.executable, *command]
-    process = subprocess.Popen(
-        pinned, cwd=ROOT, env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def reachable(url: str) -> None:
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  our own server
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"{url} does not answer")
-
-
-def listening(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on {port}")
-
-
-def sub2api(data: str, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "sub2api", *arguments, "--json"]
-    environ = {**os.environ, "DATA_DIR": data, "RUN_MODE": "simple"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
-    return json.loads(done.stdout)
-
-
-def load(url: str, key: str, workload: str, concurrency: int, seconds: float) -> dict[str, float]:
-    """Run the load generator on the first core, beside the fake vendor."""
-    command = ["taskset", "-c", "0", sys.executable, "-m", "tests.bench.load"]
-    arguments = [url, key, workload, str(concurrency), str(seconds)]
-    done = subprocess.run([*command, *arguments], cwd=ROOT, check=True, capture_output=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def measure(rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Measure every workload, direct and through the gateway in turns."""
-    with ExitStack() as stack:
-        data = stack.enter_context(tempfile.TemporaryDirectory())
-        vendor, port = free_port(), free_port()
-        stack.enter_context(running(0, "-m", "tests.bench.upstream", str(vendor)))
-        listening(vendor)
-        direct = f"http://127.0.0.1:{vendor}"
-        sub2api(data, "setup", "--mode", "simple")
-        account = ["--platform", "anthropic", "--name", "bench", "--api-key", "k"]
-        sub2api(data, "account", "add", *account, "--base-url", direct)
-        key = sub2api(data, "key", "create", "--name", "bench")["key"]
-        environ = {"DATA_DIR": data, "RUN_MODE": "simple", "LOG_LEVEL": "warning"}
-        serve = ("-m", "sub2api", "serve", "--port", str(port))
-        process = stack.enter_context(running(1, *serve, **environ))
-        reachable(f"http://127.0.0.1:{port}/ready")
-        gateway = f"http://127.0.0.1:{port}"
-        load(gateway, key, "whole-small", 10, 2)  # warm up
-        return [
-            one((direct, gateway), key, workload, (rounds, seconds), process.pid)
-            for workload in WORKLOADS
-        ]
-
-
-def one(
-    urls: tuple[str, str],
-    key: str,
-    workload: tuple[str, str, int],
-    effort: tuple[int, float],
-    pid: int,
-) -> dict[str, Any]:
-    kind, size, concurrency = workload
-    found: dict[str, list[dict[str, float]]] = {url: [] for url in urls}
-    cpu = calls = 0.0
-    for _ in range(effort[0]):
-        for url in urls:
-            before = cpu_seconds(pid)
-            result = load(url, key, f"{kind}-{size}", concurrency, effort[1])
-            found[url].append(result)
-            if url == urls[1]:
-                cpu += cpu_seconds(pid) - before
-                calls += result["calls"]
-
-    def median(url: str, name: str) -> float:
-        return statistics.median(result[name] for result in found[url])
-
-    direct, gateway = urls
-    return {
-        "workload": f"{kind}, {'4 KB' if size == 'small' else '400 KB'}, c={concurrency}",
-        "direct_per_second": median(direct, "per_second"),
-        "gateway_per_second": median(gateway, "per_second"),
-        "ratio": median(gateway, "per_second") / median(direct, "per_second"),
-        "added_p50_ms": median(gateway, "p50_ms") - median(direct, "p50_ms"),
-        "added_p99_ms": median(gateway, "p99_ms") - median(direct, "p99_ms"),
-        "added_first_byte_ms": median(gateway, "first_byte_p50_ms")
-        - median(direct, "first_byte_p50_ms"),
-        "cpu_ms_per_call": 1000 * cpu / calls,
-        "rss_mb": rss_mb(pid),
-    }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| workload | direct /s | gateway /s | ratio | added p50 ms | added p99 ms "
-        "| added first byte ms | CPU ms/call | RSS MB |",
-        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
-    ]
-    lines += [
-        f"| {row['workload']} | {row['direct_per_second']:,.0f} | {row['gateway_per_second']:,.0f} "
-        f"| {row['ratio']:.3f} | {row['added_p50_ms']:.2f} | {row['added_p99_ms']:.2f} "
-        f"| {row['added_first_byte_ms']:.2f} | {row['cpu_ms_per_call']:.2f} | {row['rss_mb']:.0f} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-PAGE = """# Benchmarks
-
-`{command}` on {machine}, Python {python}: medians of {rounds} interleaved
-rounds of {seconds:g} s each. The gateway has one core to itself; the fake vendor
-(`tests/bench/upstream.py`, fixed replies) and the load generator (`tests/bench/load.py`) share the
-other. Everything is on that exists: key check, concurrency slots, metering, journal, usage rows in
-SQLite. Requests are Messages calls of 4 KB or 400 KB; replies are 1.5 KB of JSON or a stream of 60
-events. "Added" is against the vendor directly, in the same run.
-
-{table}
-
-There is no target yet: this is the Quart door under Hypercorn, and these figures are what a faster
-front door will be measured against. `python -m tests.bench.pool` measures our pool alone.
-"""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    rows = measure(options.rounds, options.seconds)
-    shown = table(rows)
-    print(shown)
-    (ROOT / "build").mkdir(exist_ok=True)
-    (ROOT / "build" / "bench.json").write_text(json.dumps(rows, indent=2))
-    if options.write:
-        page = PAGE.format(
-            command=f'make bench ARGS="--rounds {options.rounds} --seconds {options.seconds:g}"',
-            machine=f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()}",
-            python=platform.python_version(),
-            rounds=options.rounds,
-            seconds=options.seconds,
-            table=shown,
-        )
-        (ROOT / "docs" / "benchmarks.md").write_text(page)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a row's part of a round")
+    parser.add_argument("--rows", help=f"some of {','.join(ROWS)}")
+    parser.add_argument("--workloads", help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--rss-calls", type=int, default=100_000)
+    parser.add_argument("--peers", action="store_true", help="the LiteLLM row too")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
+    parser.add_argument("--check", action="store_true", help="fail when a bar is not reached")
+    parser.add_argument("--json", type=Path, help="where results go")
+    parser.add_argument("--write", type=Path, default=BUILD, help="where page and chart go")
+    options = parser.parse_args(arguments)
+    rows = [each for each in ROWS if each != LITELLM or options.peers]
+    options.rows = _chosen(parser, options.rows, rows, ROWS)
+    options.workloads = _chosen(parser, options.workloads, list(NAMES), NAMES)
+    options.peers = LITELLM in options.rows
+    whole = options.rows[: len(ROWS) - 1] == list(ROWS[:-1]) and not options.quick
+    if options.json is None:
+        complete = whole and len(options.workloads) == len(NAMES)
+        options.json = COMMITTED if complete else BUILD / "results.json"
+    return options
+
+
+def _chosen(
+    parser: argparse.ArgumentParser, given: str | None, default: list[str], known: Sequence[str]
+) -> list[str]:
+    if not given:
+        return default
+    names = given.split(",")
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"{unknown[0]} is none of {', '.join(known)}")
+    return [name for name in known if name in names]
+
+
+def say(text: str) -> None:
+    """Print now: a run takes long, and is watched."""
+    print(text, flush=True)
+
+
+def measured(options: argparse.Namespace, effort: Effort) -> dict[str, Any]:
+    """Start the rows, run the workloads, return everything."""
+    results: dict[str, Any] = {"workloads": {}}
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        bench = Bench(stack, directory, machine.cores())
+        os.sched_setaffinity(0, {bench.cores.load})
+        bench.start_upstream()
+        for name in options.rows:
+            bench.start(name)
+        warm_up(bench)
+        for workload in WORKLOADS:
+            if workload.name not in options.workloads:
+                continue
+            say(f"\n{workload.name}: {workload.about}")
+            some = _without(bench, LEFT_OUT.get(workload.name, set()))
+            rows = results["workloads"][workload.name] = measure(some, workload, effort)
+            say(report.workload_table(workload, rows))
+        results["missing"] = bench.missing
+        for part in OURS_ONLY:
+            if part in options.workloads:
+                results[part] = _ours(part, bench, options.rows, effort)
+    return results
+
+
+def _without(bench: Bench, names: set[str]) -> Bench:
+    kept = {name: system for name, system in bench.systems.items() if name not in names}
+    return replace(bench, systems=kept)
+
+
+def _ours(part: str, bench: Bench, rows: Sequence[str], effort: Effort) -> dict[str, Result]:
+    """Measure our gateway's own figures: through the express lane if that is among the rows."""
+    name = next((each for each in (EXPRESS, DOOR) if each in rows), None)
+    if name is None:
+        return {}
+    measures: dict[str, Callable[[Bench, str, Effort], Result]]
+    measures = {"rss": ours.memory, "start": ours.start}
+    say(f"\n{part}: {name}")
+    try:
+        return {name: measures[part](bench, name, effort)}
+    except (RuntimeError, OSError, ValueError) as error:
+        return {name: {"failed": str(error)[-400:]}}
+
+
+def save(options: argparse.Namespace, results: Mapping[str, Any]) -> list[bars.Verdict]:
+    """Write results, page and chart; return the verdicts."""
+    verdicts = bars.judged(results, peers=options.peers)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(results, indent=2) + "\n")
+    options.write.mkdir(parents=True, exist_ok=True)
+    (options.write / "benchmarks.md").write_text(report.page(results, verdicts, "benchmarks.svg"))
+    (options.write / "benchmarks.svg").write_text(chart(results))
+    return verdicts
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmark; return the exit code."""
+    options = options_of(arguments)
+    if not (BUILD / "load").exists():
+        raise SystemExit("the benchmark's programs are not built: sh tools/bench_setup.sh")
+    # A stop must end what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    machine.raise_file_limit()
+    effort = Effort(options.rounds, options.seconds, options.rss_calls)
+    if options.quick:
+        effort = Effort(rounds=1, seconds=1.0, rss_calls=5_000, starts=1)
+    facts = {**machine.facts(), "shared": machine.cores().shared}
+    results = {
+        "command": " ".join(["python -m tests.bench.run", *arguments]),
+        "machine": facts,
+        "effort": asdict(effort),
+        **measured(options, effort),
+    }
+    results["invalid"] = bars.invalid(results, SATURATING)
+    verdicts = save(options, results)
+    for text in report.own_tables(results):
+        say(f"\n{text}")
+    say(f"\n{report.bars_table(verdicts)}\n\n{report.validity(results)}")
+    for note in report.notes(results):
+        say(f"- {note}")
+    say(f"\nWritten: {options.json}, {options.write}/benchmarks.md and .svg")
+    failed = bool(results.get("invalid")) or not all(each.passed for each in verdicts)
+    return int(options.check and failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,3 @@
+module sub2api.bench
+
+go 1.19

@@ -1,0 +1,1 @@
+"""Gateways of the usual kind, to compare with."""
