@@ -17,6 +17,7 @@ from sub2api.errors import SettingsError, Sub2APIError
 from sub2api.gateway.parts import Parts
 from sub2api.identity.key_desk import KeyDesk
 from sub2api.live.memory import MemoryLive
+from sub2api.monitoring.metrics import Metrics
 from sub2api.settings import Settings
 from sub2api.store import price_overrides, stamp, users
 from sub2api.store.database import Database
@@ -34,17 +35,21 @@ _SHUTDOWN_SHIP_SECONDS = 10.0
 
 
 class Nursery:
-    """Runs coroutines in one task group; a failure is logged and ends nobody else."""
+    """Runs coroutines to their end; a failure is logged and ends nobody else.
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
+    `settle` is its only exit. Not a TaskGroup: every call goes through here, and that would cost
+    it a wrapper and two callbacks more.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end."""
-        task = self._group.create_task(self._guarded(work))
+        task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
     async def settle(self, seconds: float) -> None:
         """Wait until all work is done, at most `seconds`; then cancel what is left and wait."""
@@ -55,11 +60,10 @@ class Nursery:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception:
-            log.exception("a background task failed")
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", exc_info=error)
 
 
 def database_url(settings: Settings) -> str:
@@ -105,7 +109,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(pool.close)
         shipper = Shipper(journal, StoreSink(database), clock)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        nursery = Nursery(tasks)
+        nursery = Nursery()
         parts = Parts(
             settings=settings,
             clock=clock,
@@ -116,6 +120,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             pool=pool,
             journal=journal,
             prices=PriceBook.load_bundled(),
+            metrics=_metrics(journal),
             spawn=nursery.spawn,
         )
         await refresh(parts)
@@ -136,6 +141,16 @@ def _journal(settings: Settings, clock: Clock) -> Journal:
         max_segment_bytes=settings.journal.max_segment_bytes,
         max_total_bytes=settings.journal.max_total_bytes,
     )
+
+
+def _metrics(journal: Journal) -> Metrics:
+    metrics = Metrics()
+    metrics.gauges["journal_backlog"] = (
+        "Closed calls that are not in the database yet.",
+        lambda: journal.backlog,
+    )
+    metrics.gauges["journal_bytes"] = ("Size of the journal.", lambda: journal.size)
+    return metrics
 
 
 def _pool(settings: Settings, clock: Clock) -> Pool:

@@ -6,19 +6,23 @@ rounded half-even. No float takes part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from sub2api.billing.prices import TOKEN_CLASSES, Price, Rate, unit_price
 from sub2api.model.tokens import Tokens
 
+_BY_MODALITY = ("input_audio", "input_image", "output_audio", "output_image")
+_COMMON = tuple(name for name in TOKEN_CLASSES if name not in {*_BY_MODALITY, "reasoning"})
+_NO_RATE = Rate({})
 PER = 1_000_000
 """Unit prices are per this many tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """A price applied to a reply.
 
     `list_cost` and `cost` are nanodollars, before and after the multiplier. `pricing` is what the
@@ -44,63 +48,54 @@ def cost_of(tokens: Tokens, price: Price, *, multiplier: Decimal = Decimal(1)) -
         msg = "a multiplier is a finite number, 0 or more"
         raise ValueError(msg)
     rates = price.rates_for(tokens.service_tier, tokens.prompt)
-    counts = _counts(tokens, rates)
-    units = {name: unit_price(rates, name) for name in counts}
-    total = sum(count * units[name] for name, count in counts.items())
+    units: dict[str, int] = {}
+    total = 0
+    for name, count in _counts(tokens, rates):
+        unit = units[name] = unit_price(rates, name)
+        total += count * unit
     if tokens.web_searches and price.web_search is not None:
         total += tokens.web_searches * price.web_search * PER
         units["web_search"] = price.web_search
-    numerator, denominator = multiplier.as_integer_ratio()
+    list_cost = cost = _rounded(total, PER)
+    if multiplier != 1:
+        numerator, denominator = multiplier.as_integer_ratio()
+        cost = _rounded(total * numerator, PER * denominator)
     return Cost(
-        list_cost=_rounded(total, PER),
-        cost=_rounded(total * numerator, PER * denominator),
-        pricing=_evidence(tokens, price, rates, units) | {"multiplier": str(multiplier)},
+        list_cost=list_cost,
+        cost=cost,
+        pricing=_evidence(tokens, price, rates, units, str(multiplier)),
     )
 
 
-def priced_columns(
-    tokens: Tokens, price: Price | None, *, multiplier: str = "1", charge: bool
-) -> dict[str, Any]:
-    """Return the money columns of a usage row: cost, list_cost, charged, multiplier, pricing.
-
-    Without a price, `cost` and `list_cost` are None (unknown, not free) and nothing is charged.
-    """
-    if price is None:
-        return {
-            "cost": None,
-            "list_cost": None,
-            "charged": 0,
-            "multiplier": multiplier,
-            "pricing": {},
-        }
-    cost = cost_of(tokens, price, multiplier=Decimal(multiplier))
-    return {
-        "cost": cost.cost,
-        "list_cost": cost.list_cost,
-        "charged": cost.cost if charge else 0,
-        "multiplier": multiplier,
-        "pricing": cost.pricing,
-    }
+@lru_cache(1024)
+def multiplier_of(text: str) -> Decimal:
+    """Return a multiplier as a number. Raises ArithmeticError for text that is none."""
+    return Decimal(text)
 
 
-def _counts(tokens: Tokens, rates: list[Rate]) -> dict[str, int]:
+def _counts(tokens: Tokens, rates: list[Rate]) -> list[tuple[str, int]]:
     """Return the tokens of each class that occurs.
 
     Reasoning is counted inside `output`, and is taken out of it only if it has its own price.
     """
-    counts = {name: getattr(tokens, name) for name in TOKEN_CLASSES}
-    if any("reasoning" in rate.units for rate in rates):
-        counts["reasoning"] = min(tokens.reasoning, tokens.output)
-        counts["output"] -= counts["reasoning"]
-    else:
-        del counts["reasoning"]
-    return {name: count for name, count in counts.items() if count}
+    counts = [(name, count) for name in _COMMON if (count := getattr(tokens, name))]
+    if tokens.input_audio or tokens.input_image or tokens.output_audio or tokens.output_image:
+        counts += [(name, count) for name in _BY_MODALITY if (count := getattr(tokens, name))]
+    if not tokens.reasoning or not any("reasoning" in rate.units for rate in rates):
+        return counts
+    reasoning = min(tokens.reasoning, tokens.output)
+    plain = [
+        (name, count - reasoning if name == "output" else count)
+        for name, count in counts
+        if name != "output" or count > reasoning
+    ]
+    return [*plain, ("reasoning", reasoning)] if reasoning else plain
 
 
 def _evidence(
-    tokens: Tokens, price: Price, rates: list[Rate], units: dict[str, int]
+    tokens: Tokens, price: Price, rates: list[Rate], units: dict[str, int], multiplier: str
 ) -> dict[str, Any]:
-    used = rates[0] if rates else Rate({})
+    used = rates[0] if rates else _NO_RATE
     evidence: dict[str, Any] = {
         "source": price.source,
         "model": price.model,
@@ -108,6 +103,7 @@ def _evidence(
         "tier": tokens.service_tier,
         "priced_tier": used.tier,
         "above": used.above,
+        "multiplier": multiplier,
     }
     if tokens.web_searches and price.web_search is None:
         evidence["unpriced"] = ["web_search"]

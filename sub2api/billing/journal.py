@@ -141,22 +141,26 @@ class Journal:
 
     def _write(self) -> bool:
         """Write the buffer in one go; tell whether the disk took it (if not, closes stay)."""
-        data = b"".join(entry.line for entry in self._buffer)
-        before = self._active.size
+        active, buffer = self._active, self._buffer
+        data = buffer[0].line if len(buffer) == 1 else b"".join([entry.line for entry in buffer])
+        before = active.size
         try:
-            self._active.append(data)
+            active.append(data)
         except OSError as error:
             self._buffer = [entry for entry in self._buffer if entry.keep]
             self._changed(failing=True, reason=error.strerror)
             return False
-        self._changed(failing=False)
-        self._total += self._active.size - before
-        for entry in self._buffer:
-            if (where := self._calls.get(entry.call_id)) is not None:
-                where.add(self._active)
-                self._active.live.add(entry.call_id)
-        self._buffer.clear()
-        self._rotate_if_full()
+        if self._failing:
+            self._changed(failing=False)
+        self._total += active.size - before
+        calls, live = self._calls, active.live
+        for call_id, _, _ in buffer:
+            if (where := calls.get(call_id)) is not None:
+                where.add(active)
+                live.add(call_id)
+        buffer.clear()
+        if active.size >= self._max_segment_bytes:
+            self._rotate()
         return True
 
     def _changed(self, *, failing: bool, reason: str | None = None) -> None:
@@ -171,6 +175,11 @@ class Journal:
     def pending(self, limit: int | None = None) -> list[Close]:
         """Return closes not confirmed yet, oldest first, at most `limit`."""
         return list(itertools.islice(self._pending.values(), limit))
+
+    @property
+    def size(self) -> int:
+        """How many bytes all files held have."""
+        return self._total
 
     @property
     def backlog(self) -> int:
@@ -244,9 +253,8 @@ class Journal:
                 segment.remove()
         self._held.clear()
 
-    def _rotate_if_full(self) -> None:
-        now = self._clock.monotonic()
-        if self._active.size >= self._max_segment_bytes and now >= self._rotate_at:
+    def _rotate(self) -> None:
+        if self._clock.monotonic() >= self._rotate_at:
             self._rotate_at = float("inf")
             number = next(self._sequence)
             self._in_thread(

@@ -7,7 +7,7 @@ what that means is the caller's decision, never a silent zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -103,22 +103,22 @@ class Price:
         that charges more for a long prompt on a special tier lists that price itself.
         """
         reached = [rate for rate in self.rates if rate.above == 0 or prompt > rate.above]
-        reached.sort(key=lambda rate: -rate.above)
+        if len(reached) > 1:
+            reached.sort(key=lambda rate: -rate.above)
         own = [rate for rate in reached if tier and rate.tier == tier]
         return own + [rate for rate in reached if not rate.tier]
 
 
-def unit_price(rates: Iterable[Rate], token_class: str) -> int:
+def unit_price(rates: Sequence[Rate], token_class: str) -> int:
     """Return the nanodollars per million tokens of a class, from rates ordered by preference.
 
     A class that no rate names costs what its plainer class costs: cached and spoken input as
     input, long-lived cache writes as short-lived ones, and so on. Only an embedding model's price
     lacks `output`: it produces none.
     """
-    ordered = list(rates)
     wanted: str | None = token_class
     while wanted is not None:
-        for rate in ordered:
+        for rate in rates:
             if wanted in rate.units:
                 return rate.units[wanted]
         wanted = _FALLBACKS.get(wanted)

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from sub2api.billing.cost import priced_columns
+from sub2api.billing.cost import cost_of, multiplier_of
 from sub2api.billing.prices import Price
-from sub2api.model.tokens import Usage
+from sub2api.model.tokens import Tokens, Usage
 from sub2api.model.usage import UsageRow
 
 INTERRUPTED = "interrupted"
@@ -76,31 +76,47 @@ class Close(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 Record = Open | Progress | Close
 
 
-def usage_columns(usage: Usage) -> dict[str, Any]:
-    """Return the token columns of a usage row: common classes by name, rarer ones in `details`.
+_RARE = (
+    "input_audio",
+    "input_image",
+    "output_audio",
+    "output_image",
+    "reasoning",
+    "web_searches",
+    "service_tier",
+)
+
+
+def fill_usage(row: UsageRow, tokens: Tokens, received: dict[str, Any]) -> None:
+    """Set a row's token columns: common classes by name, rarer ones in `details`.
 
     The columns are disjoint, as the classes of `Tokens` are: `cache_creation_tokens` does not
     include the long-lived ones.
     """
-    tokens = usage.tokens
-    rare = {
-        "input_audio": tokens.input_audio,
-        "input_image": tokens.input_image,
-        "output_audio": tokens.output_audio,
-        "output_image": tokens.output_image,
-        "reasoning": tokens.reasoning,
-        "web_searches": tokens.web_searches,
-        "service_tier": tokens.service_tier,
-    }
-    return {
-        "input_tokens": tokens.input,
-        "output_tokens": tokens.output,
-        "cache_read_tokens": tokens.cache_read,
-        "cache_creation_tokens": tokens.cache_write,
-        "cache_creation_long_tokens": tokens.cache_write_long,
-        "details": {name: value for name, value in rare.items() if value},
-        "received": usage.received,
-    }
+    row.input_tokens = tokens.input
+    row.output_tokens = tokens.output
+    row.cache_read_tokens = tokens.cache_read
+    row.cache_creation_tokens = tokens.cache_write
+    row.cache_creation_long_tokens = tokens.cache_write_long
+    row.details = {name: value for name in _RARE if (value := getattr(tokens, name))}
+    row.received = received
+
+
+def fill_money(row: UsageRow, tokens: Tokens, price: Price | None, *, charge: bool) -> None:
+    """Set a row's money columns for its multiplier.
+
+    Without a price, `cost` and `list_cost` are None (unknown, not free) and nothing is charged.
+    """
+    if price is None:
+        row.cost = row.list_cost = None
+        row.charged = 0
+        row.pricing = {}
+        return
+    cost = cost_of(tokens, price, multiplier=multiplier_of(row.multiplier))
+    row.cost = cost.cost
+    row.list_cost = cost.list_cost
+    row.charged = cost.cost if charge else 0
+    row.pricing = cost.pricing
 
 
 def recovered(opened: Open, progress: Progress | None) -> Close:
@@ -109,13 +125,13 @@ def recovered(opened: Open, progress: Progress | None) -> Close:
     Raises ValueError or ArithmeticError when the multiplier is no number that can be charged.
     """
     usage = progress.usage if progress else Usage()
-    money = priced_columns(
-        usage.tokens, opened.price, multiplier=opened.row.multiplier, charge=opened.charge
+    row = msgspec.structs.replace(
+        opened.row,
+        status=INTERRUPTED_STATUS,
+        error=INTERRUPTED,
+        settled_by="recovered",
+        truncated=True,
     )
-    ending = {
-        "status": INTERRUPTED_STATUS,
-        "error": INTERRUPTED,
-        "settled_by": "recovered",
-        "truncated": True,
-    }
-    return Close(row=msgspec.structs.replace(opened.row, **usage_columns(usage), **money, **ending))
+    fill_usage(row, usage.tokens, usage.received)
+    fill_money(row, usage.tokens, opened.price, charge=opened.charge)
+    return Close(row=row)

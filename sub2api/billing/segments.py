@@ -47,11 +47,12 @@ class Segment:
         Raises OSError, with the file as it was before, when they cannot be written.
         """
         # Should the repair below fail too, this newline ends the torn line before the next one.
-        rest = memoryview(b"\n" + data if self._torn else data)
-        length = len(rest)
+        data = b"\n" + data if self._torn else data
+        length = len(data)
         try:
-            while rest:
-                rest = rest[os.write(self.fd, rest) :]
+            written = os.write(self.fd, data)
+            while written < length:
+                written += os.write(self.fd, memoryview(data)[written:])
         except OSError:
             self._torn = True
             with contextlib.suppress(OSError):

@@ -5,7 +5,6 @@ The demo steps aside as soon as there is a real account: its own accounts are di
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,7 +92,7 @@ async def _key(keys: ApiKeys) -> str:
         return await keys.reveal(str(usable[0].id))
     name = _NAME if not found else f"{_NAME}-{len(found) + 1}"
     blank = ApiKey(id=0, user_id=0, name=name, hint="")
-    _, text = await keys.create(dataclasses.replace(blank))
+    _, text = await keys.create(blank)
     return text
 
 

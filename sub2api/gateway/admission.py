@@ -6,8 +6,8 @@ from sub2api.errors import RATE_LIMITED, ClientError
 from sub2api.gateway.call import Call
 from sub2api.gateway.credentials import key_of
 from sub2api.gateway.parts import Parts
-from sub2api.gateway.scheduling import MOST_CANDIDATES, slot_of
-from sub2api.live.interfaces import Entry, Granted, Refused, Slot
+from sub2api.gateway.scheduling import MOST_CANDIDATES, slot, slot_of
+from sub2api.live.interfaces import Entry, Granted, Refused
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
 
@@ -19,7 +19,10 @@ async def caller_of(parts: Parts, call: Call) -> Caller:
 
     Keys fail closed: a store that cannot be asked means no entry for keys not yet known.
     """
-    caller = await parts.key_desk.caller_of(key_of(call))
+    key = call.memo.get("key")
+    if key is None:
+        key = call.memo["key"] = key_of(call)
+    caller = await parts.key_desk.caller_of(key)
     return parts.key_desk.check(caller, now=parts.clock.now(), client_ip=call.client_ip)
 
 
@@ -35,11 +38,11 @@ async def enter(
     entry = Entry(
         call_id=call.id,
         caller_slots=(
-            Slot(f"user:{caller.user.id}", caller.user.concurrency),
-            Slot(f"key:{caller.key.id}", caller.key.concurrency),
+            slot("user", caller.user.id, caller.user.concurrency),
+            slot("key", caller.key.id, caller.key.concurrency),
         ),
-        candidates=tuple(slot_of(candidate.account) for candidate in shortlist),
-        queue=f"user:{caller.user.id}",
+        candidates=tuple([slot_of(candidate.account) for candidate in shortlist]),
+        queue=slot("user", caller.user.id, caller.user.concurrency).name,
         wait=settings.slot_wait_seconds,
         max_waiting=settings.max_waiting,
     )

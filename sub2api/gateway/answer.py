@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from enum import Enum
 
+from sub2api.clock import Clock
 from sub2api.errors import ClientError
 from sub2api.gateway.call import Call, Reply
 from sub2api.model.routes import Wire
@@ -44,7 +45,7 @@ def id_headers(call_id: str) -> list[tuple[bytes, bytes]]:
 class Answer:
     """Writes one reply, in the client's dialect, with keep-alives while there is nothing to say."""
 
-    def __init__(self, call: Call, reply: Reply, dialect: Dialect) -> None:
+    def __init__(self, call: Call, reply: Reply, dialect: Dialect, clock: Clock) -> None:
         self._call = call
         self._reply = reply
         self.dialect = dialect
@@ -53,6 +54,18 @@ class Answer:
         self._last_write = 0.0
         self.state = State.UNSENT
         self.status = 0
+        self.waited_upstream = 0.0
+        """Seconds spent waiting for upstreams until the reply began."""
+        self.queued = 0.0
+        """Seconds spent waiting for a slot."""
+        self.overhead = 0.0
+        """Seconds of our own work until the reply began; known from then on."""
+        self.platform = ""
+        """The vendor that was called last, "" for none."""
+        self.first_token: float | None = None
+        """Seconds until the first generated content."""
+        self._clock = clock
+        self._began = clock.monotonic()
 
     @property
     def gone(self) -> bool:
@@ -119,7 +132,13 @@ class Answer:
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status
-        self._reply.start(status, [*headers, *id_headers(self._call.id)])
+        took = self._clock.monotonic() - self._began
+        self.overhead = max(0.0, took - self.waited_upstream - self.queued)
+        timing = b"gw;dur=%.2f" % (self.overhead * 1000)
+        if self.queued:
+            timing += b", queue;dur=%.2f" % (self.queued * 1000)
+        ours = id_headers(self._call.id)
+        self._reply.start(status, [*headers, *ours, (b"server-timing", timing)])
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from functools import lru_cache
+from typing import NoReturn
 
 from sub2api.errors import Next, TransportError, UpstreamError
 from sub2api.gateway.admission import another
@@ -15,7 +16,7 @@ from sub2api.gateway.walk import Walk
 from sub2api.model.accounts import DisconnectPolicy
 from sub2api.model.routes import Operation, Wire
 from sub2api.platforms import BY_NAME
-from sub2api.platforms.forwarding import to_client, value_of
+from sub2api.platforms.forwarding import to_client
 from sub2api.platforms.interface import Outgoing
 from sub2api.transport.messages import Deadlines, Request, Response
 from sub2api.upstream.catalogue import Candidate
@@ -23,6 +24,8 @@ from sub2api.upstream.catalogue import Candidate
 log = logging.getLogger(__name__)
 
 ERROR_BODY_LIMIT = 2 << 20
+ERROR_BODY_SECONDS = 10.0
+_deadlines = lru_cache(16)(Deadlines)
 
 
 async def run(parts: Parts, walk: Walk, ranking: list[Candidate], first: Candidate) -> Ending:
@@ -89,8 +92,6 @@ async def attempt(parts: Parts, walk: Walk, candidate: Candidate) -> Ending:
     walk.departure.calling_upstream(policy_of(parts, candidate))
     try:
         return await _exchange(parts, walk, candidate, request)
-    except TimeoutError as error:
-        raise broken("first_byte_timeout") from error
     except TransportError as error:
         raise broken(error.cause, str(error)) from error
 
@@ -99,36 +100,40 @@ async def _exchange(parts: Parts, walk: Walk, candidate: Candidate, request: Req
     settings = parts.settings.gateway
     streams = walk.peek.stream
     limit = settings.first_byte_timeout_stream if streams else settings.first_byte_timeout
-    response: Response | None = None
+    clock, answer = parts.clock, walk.answer
+    began = clock.monotonic()
+    response = await parts.pool.send(
+        request,
+        lane=candidate.account.id,
+        limit=settings.max_conns_per_account,
+        proxy=candidate.account.proxy,
+        deadlines=_deadlines(settings.connect_timeout, limit, settings.idle_timeout),
+    )
     try:
-        # One deadline for the head and, on streams, the first event.
-        async with asyncio.timeout(limit or None):
-            response = await parts.pool.send(
-                request,
-                lane=str(candidate.account.id),
-                limit=settings.max_conns_per_account,
-                proxy=candidate.account.proxy,
-                deadlines=Deadlines(settings.connect_timeout, limit, settings.idle_timeout),
-            )
+        answer.waited_upstream += clock.monotonic() - began
+        if not 200 <= response.status < 300:
             await _judge(walk, candidate, response)
-            plan = _plan(parts, walk, candidate)
-            if not (streams and is_event_stream(response)):
-                return await relay_whole(response, plan, walk.answer, walk.tally)
-            relay = StreamRelay(response, plan, walk.answer, walk.tally)
-            if not await relay.first():
-                raise broken("empty_stream")
+        walk.tally.upstream_request_id = _upstream_id(response)
+        plan = _plan(parts, walk, candidate)
+        if not (streams and is_event_stream(response)):
+            return await relay_whole(response, plan, answer, walk.tally)
+        relay = StreamRelay(response, plan, answer, walk.tally)
+        # One deadline for the head and the first event.
+        remaining = max(0.001, limit - (clock.monotonic() - began)) if limit else 0.0
+        if not await relay.first(clock, remaining):
+            raise broken("empty_stream")
+        response.idle = settings.idle_timeout
         return await relay.run()
     finally:
-        if response is not None:
-            response.close()
+        response.close()
 
 
-async def _judge(walk: Walk, candidate: Candidate, response: Response) -> None:
-    """Raise the UpstreamError that a refusal means; return on success."""
+async def _judge(walk: Walk, candidate: Candidate, response: Response) -> NoReturn:
+    """Raise the UpstreamError that a refusal means."""
     walk.tally.upstream_request_id = _upstream_id(response)
-    if not 200 <= response.status < 300:
-        body = await _error_body(response)
-        raise BY_NAME[candidate.account.platform].judge(response.status, response.headers, body)
+    response.idle = ERROR_BODY_SECONDS
+    body = await _error_body(response)
+    raise BY_NAME[candidate.account.platform].judge(response.status, response.headers, body)
 
 
 def policy_of(parts: Parts, candidate: Candidate) -> DisconnectPolicy:
@@ -151,6 +156,7 @@ def _outgoing(walk: Walk, candidate: Candidate) -> Outgoing:
         action=match.action,
         query=walk.call.query,
         headers=walk.call.headers,
+        memo=walk.call.memo,
         body=body,
         stream=peek.stream,
         wants_usage=peek.wants_usage,
@@ -182,8 +188,10 @@ async def _error_body(response: Response) -> bytes:
 
 
 def _upstream_id(response: Response) -> str:
-    headers = response.headers
-    return (value_of(headers, b"request-id") or value_of(headers, b"x-request-id"))[:128]
+    for name, value in response.headers:
+        if name in {b"request-id", b"x-request-id"}:
+            return value.decode("latin-1").strip()[:128]
+    return ""
 
 
 def _log_failure(walk: Walk, candidate: Candidate, error: UpstreamError) -> None:

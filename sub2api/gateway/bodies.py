@@ -9,6 +9,27 @@ import zstandard
 from sub2api.errors import INVALID, TOO_LARGE, ClientError
 
 _STEP = 65536
+PACE_SECONDS = 30.0
+PACE_BYTES = 16384
+
+
+class Pace:
+    """How fast a body must come: at least 16 KiB in every 30 seconds, or be complete.
+
+    `deadline` is the moment (on the clock of `now`) at which a client is too slow.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.deadline = now + PACE_SECONDS
+        self._got = 0
+
+    def got(self, count: int, now: float) -> float:
+        """Bytes have come; return the deadline that holds now."""
+        self._got += count
+        if self._got >= PACE_BYTES:
+            self._got = 0
+            self.deadline = now + PACE_SECONDS
+        return self.deadline
 
 
 def too_large(limit: int) -> ClientError:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from sub2api.gateway.routes import Match
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header pairs in wire order, names lower-case."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One client request, complete. `arrived` is Clock.monotonic() at its first byte."""
+class Call(msgspec.Struct, frozen=True):
+    """One client request, complete. `arrived` is Clock.monotonic() at its first byte.
+
+    `headers` are without those that frame the body; `fields` has the first value of each
+    (`first_values`). `memo` may keep what follows from the headers alone: it lives as long as
+    calls with the same ones come.
+    """
 
     id: str
     match: Match
@@ -24,13 +30,23 @@ class Call:
     body: bytes
     client_ip: str
     arrived: float
+    fields: dict[bytes, bytes]
+    memo: dict[Any, Any]
 
     def header(self, name: bytes) -> str:
         """Return the first value of a header (lower-case name), "" when absent."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1").strip()
-        return ""
+        value = self.fields.get(name)
+        return "" if value is None else value.decode("latin-1").strip()
+
+
+def without_framing(headers: Headers) -> Headers:
+    """Return the headers that say something about the request, not about how it is sent."""
+    return tuple([header for header in headers if header[0] not in _FRAMING])
+
+
+def first_values(headers: Headers) -> dict[bytes, bytes]:
+    """Return the first value of each header."""
+    return dict(reversed(headers))
 
 
 class Reply(Protocol):

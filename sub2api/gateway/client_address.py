@@ -19,7 +19,7 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
     `X-Forwarded-For` counts only if the peer is trusted, read from the right: the first address
     that is not a trusted proxy's is the client's. Nobody else's header is believed.
     """
-    if not trusted or not _is_in(peer, trusted):
+    if not trusted or not is_trusted(peer, trusted):
         return peer
     client = peer
     for text in reversed(forwarded_for.split(",")):
@@ -27,7 +27,7 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
         if not _is_address(address):
             break
         client = address
-        if not _is_in(address, trusted):
+        if not is_trusted(address, trusted):
             break
     return client
 
@@ -40,7 +40,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_in(text: str, networks: tuple[Network, ...]) -> bool:
+def is_trusted(text: str, networks: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

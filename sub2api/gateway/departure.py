@@ -8,33 +8,22 @@ upstream, every policy just stops.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
-from sub2api.gateway.call import Reply
+from sub2api.gateway.call import Call, Reply
+from sub2api.gateway.parts import Parts
 from sub2api.model.accounts import DisconnectPolicy
-
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Departure:
     """Watches one client on behalf of the task that serves it.
 
-    `free_caller` gives back the caller's places; the account's stays taken while a drain goes on.
+    The caller's places are given back when a drain begins; the account's stays taken meanwhile.
     """
 
-    def __init__(
-        self,
-        reply: Reply,
-        *,
-        drain_seconds: float,
-        spawn: Spawn,
-        free_caller: Callable[[], Coroutine[Any, Any, None]],
-    ) -> None:
+    def __init__(self, call: Call, reply: Reply, parts: Parts) -> None:
+        self._call_id = call.id
         self._reply = reply
-        self._drain_seconds = drain_seconds
-        self._spawn = spawn
-        self._free_caller = free_caller
+        self._parts = parts
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
         self._upstream_called = False
@@ -67,9 +56,10 @@ class Departure:
 
     def _left(self) -> None:
         if self._upstream_called and self.policy == "drain":
-            self._spawn(self._free_caller())
+            self._parts.spawn(self._parts.live.leave(self._call_id, only_caller=True))
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._drain_seconds, self._stop)
+            seconds = self._parts.settings.gateway.drain_seconds
+            self._timer = loop.call_later(seconds, self._stop)
             return
         self._stop()
 

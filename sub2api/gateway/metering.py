@@ -6,13 +6,10 @@ Every way a call can end (a proper end, a failure, a client that leaves, a shutd
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any
+import msgspec
 
-from sub2api.billing.cost import priced_columns
 from sub2api.billing.prices import Price
-from sub2api.billing.records import Binding, Close, Open, Progress, usage_columns
+from sub2api.billing.records import Binding, Close, Open, Progress, fill_money, fill_usage
 from sub2api.gateway.call import Call
 from sub2api.gateway.parts import Parts
 from sub2api.model.callers import Caller
@@ -27,8 +24,7 @@ _EVENT_OVERHEAD = {"messages": 110, "chat": 220, "responses": 190, "gemini": 130
 """Bytes of one streamed event that are not text, by wire: only estimates use it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a call ended. `error` is a short stable word, "" on success."""
 
     status: int
@@ -50,6 +46,7 @@ class Tally:
         self._peek = peek
         self._started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
         self._candidate: Candidate | None = None
+        self._row: UsageRow | None = None
         self._price: Price | None = None
         self._usage: Usage | None = None
         self._last_progress = float("-inf")
@@ -67,6 +64,17 @@ class Tally:
         """Whether any generated content was seen."""
         return self._first_token_at is not None
 
+    @property
+    def platform(self) -> str:
+        """The vendor that was called last, "" for none."""
+        return self._candidate.account.platform if self._candidate else ""
+
+    @property
+    def first_token_after(self) -> float | None:
+        """Seconds from the call's first byte to the first generated content."""
+        first = self._first_token_at
+        return first - self._call.arrived if first is not None else None
+
     def opened(self, candidate: Candidate) -> None:
         """An account is about to be called: the journal knows before the upstream does.
 
@@ -80,8 +88,14 @@ class Tally:
             return
         self._price = self._find_price(candidate)
         charge = self._parts.settings.charge_users
-        opening = self._row(Ending(0))
-        self._parts.journal.open(Open(row=opening, price=self._price, charge=charge))
+        row = self._attempted(candidate)
+        self._parts.journal.open(Open(row=row, price=self._price, charge=charge))
+
+    def saw_reply(self, usage: Usage | None) -> None:
+        """Take note of a whole reply: its settlement follows at once."""
+        if usage is not None:
+            self._usage = usage
+        self._first_token_at = self._parts.clock.monotonic()
 
     def saw(self, usage: Usage | None, produced: bool, size: int, events: int) -> None:
         """Take note of a relayed block: its usage so far, and its size if it carried content."""
@@ -119,7 +133,9 @@ class Tally:
         if self._settled or not self._records:
             return
         self._settled = True
-        self._parts.journal.close(Close(row=self._row(ending), bindings=self.bindings))
+        row = self._row or self._new_row()
+        self._ended(row, ending)
+        self._parts.journal.close(Close(row=row, bindings=self.bindings))
 
     def _find_price(self, candidate: Candidate) -> Price | None:
         """Find the price of the name the caller asked for, else of the name the upstream knows."""
@@ -130,31 +146,38 @@ class Tally:
             return asked
         return prices.find(candidate.upstream_model, platform, self._started_at)
 
-    def _who(self) -> dict[str, Any]:
-        """Return the fields that an opening and a usage row share."""
-        call, caller, candidate = self._call, self._caller, self._candidate
-        return {
-            "user_id": caller.user.id,
-            "key_id": caller.key.id,
-            "key_name": caller.key.name,
-            "account_id": candidate.account.id if candidate else None,
-            "account_name": candidate.account.name if candidate else "",
-            "group_id": candidate.group.id if candidate and candidate.group else None,
-            "platform": candidate.account.platform if candidate else "",
-            "wire": call.match.wire.value,
-            "operation": call.match.operation.value,
-            "model": self._peek.model,
-            "upstream_model": candidate.upstream_model if candidate else "",
-            "stream": self._peek.stream,
-            "started_at": self._started_at,
-            "client_ip": call.client_ip,
-            "user_agent": call.header(b"user-agent")[:512],
-        }
+    def _new_row(self) -> UsageRow:
+        call, caller = self._call, self._caller
+        return UsageRow(
+            call_id=call.id,
+            user_id=caller.user.id,
+            key_id=caller.key.id,
+            key_name=caller.key.name,
+            wire=call.match.wire.value,
+            operation=call.match.operation.value,
+            model=self._peek.model,
+            stream=self._peek.stream,
+            status=0,
+            attempts=0,
+            started_at=self._started_at,
+            client_ip=call.client_ip,
+            user_agent=call.header(b"user-agent")[:512],
+        )
 
-    @property
-    def _multiplier(self) -> str:
-        group = self._candidate.group if self._candidate else None
-        return group.rate_multiplier if group else "1"
+    def _attempted(self, candidate: Candidate) -> UsageRow:
+        """Return the call's row, with the account that is tried now."""
+        row = self._row
+        if row is None:
+            row = self._row = self._new_row()
+        account, group = candidate.account, candidate.group
+        row.account_id = account.id
+        row.account_name = account.name
+        row.platform = account.platform
+        row.upstream_model = candidate.upstream_model
+        row.group_id = group.id if group else None
+        row.multiplier = group.rate_multiplier if group else "1"
+        row.attempts = self.attempts
+        return row
 
     def _settlement(self, ending: Ending) -> tuple[Tokens, SettledBy]:
         """Decide which tokens count, and how they were learnt."""
@@ -174,34 +197,21 @@ class Tally:
         text = max(0, self._produced_bytes - overhead)
         output = max(seen.output, self._produced_events, text // 4)
         if seen.prompt:
-            return dataclasses.replace(seen, output=output)
+            return msgspec.structs.replace(seen, output=output)
         return Tokens(input=max(1, len(self._call.body) // 4), output=output)
 
-    def _row(self, ending: Ending) -> UsageRow:
-        tokens, settled_by = self._settlement(ending)
+    def _ended(self, row: UsageRow, ending: Ending) -> None:
+        """Fill in what only the end tells."""
+        tokens, row.settled_by = self._settlement(ending)
         arrived, first = self._call.arrived, self._first_token_at
-        took = self._parts.clock.monotonic() - arrived
-        return UsageRow(
-            call_id=self._call.id,
-            **self._who(),
-            **usage_columns(Usage(tokens, self._usage.received if self._usage else {})),
-            **self._money(tokens),
-            status=ending.status,
-            error=ending.error,
-            settled_by=settled_by,
-            truncated=ending.truncated,
-            attempts=self.attempts,
-            upstream_request_id=self.upstream_request_id,
-            duration_ms=round(took * 1000),
-            first_token_ms=round((first - arrived) * 1000) if first is not None else None,
-        )
-
-    def _money(self, tokens: Tokens) -> dict[str, Any]:
+        row.status = ending.status
+        row.error = ending.error
+        row.truncated = ending.truncated
+        row.upstream_request_id = self.upstream_request_id
+        row.duration_ms = round((self._parts.clock.monotonic() - arrived) * 1000)
+        row.first_token_ms = round((first - arrived) * 1000) if first is not None else None
+        fill_usage(row, tokens, self._usage.received if self._usage else {})
         if self._price is None and tokens == Tokens():
-            return {"cost": 0, "list_cost": 0, "multiplier": self._multiplier}
-        return priced_columns(
-            tokens,
-            self._price,
-            multiplier=self._multiplier,
-            charge=self._parts.settings.charge_users,
-        )
+            row.cost = row.list_cost = 0
+        else:
+            fill_money(row, tokens, self._price, charge=self._parts.settings.charge_users)

@@ -18,7 +18,7 @@ from sub2api.gateway.parts import Parts
 from sub2api.model.accounts import Account
 from sub2api.model.callers import Caller
 from sub2api.model.routes import Wire
-from sub2api.platforms import BY_NAME, serving
+from sub2api.platforms import BY_NAME, names_serving
 from sub2api.transport.messages import Deadlines
 from sub2api.upstream.model_mapping import mapped_model
 
@@ -65,7 +65,7 @@ class ModelLists:
         await _send(answer, _whole(call.match.wire, ids))
 
     async def _ids(self, caller: Caller, wire: Wire) -> list[str]:
-        platforms = [platform.name for platform in serving(wire)]
+        platforms = names_serving(wire)
         now = self._parts.clock.now()
         accounts = [
             candidate.account

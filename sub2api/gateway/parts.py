@@ -12,9 +12,10 @@ from sub2api.clock import Clock
 from sub2api.identity.key_desk import KeyDesk
 from sub2api.live.interfaces import Live
 from sub2api.model.accounts import Proxy
+from sub2api.monitoring.metrics import Metrics
 from sub2api.settings import Settings
 from sub2api.store.database import Database
-from sub2api.transport.messages import Deadlines, Request, Response
+from sub2api.transport.messages import Deadlines, LaneName, Request, Response
 from sub2api.upstream.catalogue import Catalogue
 
 
@@ -25,7 +26,7 @@ class Sender(Protocol):
         self,
         request: Request,
         *,
-        lane: str,
+        lane: LaneName,
         limit: int,
         proxy: Proxy | None,
         deadlines: Deadlines,
@@ -47,4 +48,5 @@ class Parts:
     pool: Sender
     journal: Journal
     prices: PriceBook
+    metrics: Metrics
     spawn: Callable[[Coroutine[Any, Any, None]], None]

@@ -15,20 +15,24 @@ from sub2api.gateway.answer import Answer, State, status_for
 from sub2api.gateway.bindings import Bindings
 from sub2api.gateway.bodies import decoded
 from sub2api.gateway.call import Call, Reply
+from sub2api.gateway.call_log import NAME, CallRecord, shown
+from sub2api.gateway.credentials import key_of
 from sub2api.gateway.departure import Departure
 from sub2api.gateway.metering import Ending, Tally
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.scheduling import ranked
 from sub2api.gateway.walk import Walk
+from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.model.routes import Operation
 from sub2api.model.usage import SettledBy
-from sub2api.platforms import serving
+from sub2api.platforms import names_serving
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.protocols.interface import Peek
 from sub2api.upstream.catalogue import Candidate
 
 log = logging.getLogger(__name__)
+calls_log = logging.getLogger(NAME)
 
 CLIENT_LEFT = 499
 """The status of a row whose client left first; nobody receives it."""
@@ -47,10 +51,22 @@ class Pipeline:
         """The running parts."""
         return self._parts
 
+    def knows_key(self, call: Call) -> bool:
+        """Whether a call's key is known to exist without asking the store."""
+        return self._parts.key_desk.knows(key_of(call))
+
+    async def refusal_of(self, call: Call) -> ClientError | None:
+        """Return why a call's key is refused, None if it is not; asked before a large body."""
+        try:
+            await admission.caller_of(self._parts, call)
+        except ClientError as refusal:
+            return refusal
+        return None
+
     async def serve(self, call: Call, reply: Reply) -> None:
         """Answer one call. Never raises, except for a cancellation that is not the client's."""
-        answer = Answer(call, reply, DIALECTS[call.match.wire])
-        departure = self._departure(call, reply)
+        answer = Answer(call, reply, DIALECTS[call.match.wire], self._parts.clock)
+        departure = Departure(call, reply, self._parts)
         error = ""
         try:
             await self._serve(call, answer, departure)
@@ -71,6 +87,7 @@ class Pipeline:
             departure.close()
             answer.stop()
             await self._parts.live.leave(call.id)
+            self._measure(call, answer)
             self._log(call, answer, error)
 
     async def _serve(self, call: Call, answer: Answer, departure: Departure) -> None:
@@ -101,7 +118,7 @@ class Pipeline:
             return
         if peek.stream:
             answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
-        chosen, _ = await admission.enter(self._parts, call, caller, ranking)
+        chosen, answer.queued = await admission.enter(self._parts, call, caller, ranking)
         await self._settled(walk, ranking, chosen)
 
     async def _settled(self, walk: Walk, ranking: list[Candidate], chosen: Candidate) -> None:
@@ -121,6 +138,14 @@ class Pipeline:
         finally:
             self._note_bindings(walk)
             walk.tally.settle(ending)
+            walk.answer.platform = walk.tally.platform
+            walk.answer.first_token = walk.tally.first_token_after
+
+    def _measure(self, call: Call, answer: Answer) -> None:
+        """Count the call; what it took is known of calls that reached an account."""
+        status = answer.status or CLIENT_LEFT
+        seconds = (answer.overhead, answer.queued, answer.first_token)
+        self._parts.metrics.served(call.match.wire.value, answer.platform, status, seconds)
 
     def _note_bindings(self, walk: Walk) -> None:
         for binding in walk.tally.bindings:
@@ -129,10 +154,20 @@ class Pipeline:
     async def _ranking(self, caller: Caller, call: Call, peek: Peek) -> list[Candidate]:
         """Return the accounts that can serve the call, best first. Raises ClientError if none."""
         catalogue = self._parts.catalogue
-        platforms = [platform.name for platform in serving(call.match.wire)]
-        reachable = catalogue.accounts_for(caller, platforms)
+        platforms = names_serving(call.match.wire)
+        candidates = catalogue.candidates_for(caller, platforms, peek.model)
+        if peek.bound_ids:
+            candidates = await self._bindings.restrict(caller, peek.bound_ids, candidates)
+        if not candidates:
+            raise self._nobody(caller, platforms, peek.model)
+        return ranked(candidates, self._parts.live, catalogue, self._parts.clock)
+
+    def _nobody(
+        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str
+    ) -> ClientError:
+        reachable = self._parts.catalogue.accounts_for(caller, platforms)
         if not reachable:
-            raise ClientError(
+            return ClientError(
                 f"This API key has no {' or '.join(platforms)} account behind it, and this "
                 "endpoint is served by those only. Add one: sub2api account add "
                 f"--platform {platforms[0]}",
@@ -140,13 +175,6 @@ class Pipeline:
                 kind=INVALID,
                 retry_helps=False,
             )
-        candidates = catalogue.candidates_for(reachable, peek.model)
-        candidates = await self._bindings.restrict(caller, peek.bound_ids, candidates)
-        if not candidates:
-            raise self._nobody(reachable, peek.model)
-        return ranked(candidates, self._parts.live, catalogue, self._parts.clock)
-
-    def _nobody(self, reachable: list[Candidate], model: str) -> ClientError:
         now = self._parts.clock.now()
         if any(each.account.is_usable(now) for each in reachable):
             return ClientError(
@@ -165,19 +193,6 @@ class Pipeline:
             retry_helps=False,
         )
 
-    def _departure(self, call: Call, reply: Reply) -> Departure:
-        parts = self._parts
-
-        async def free_caller() -> None:
-            await parts.live.leave(call.id, only_caller=True)
-
-        return Departure(
-            reply,
-            drain_seconds=parts.settings.gateway.drain_seconds,
-            spawn=parts.spawn,
-            free_caller=free_caller,
-        )
-
     async def _apologise(self, answer: Answer) -> None:
         if answer.state is State.ANSWERED:
             answer.abort()
@@ -186,19 +201,17 @@ class Pipeline:
         await answer.refuse(ClientError(message, status=500, kind=INTERNAL))
 
     def _log(self, call: Call, answer: Answer, error: str) -> None:
-        took = self._parts.clock.monotonic() - call.arrived
-        log.info(
-            "call",
-            extra={
-                "call": call.id,
-                "route": call.match.tail[:200],
-                "wire": call.match.wire.value,
-                "status": answer.status or CLIENT_LEFT,
-                "ms": round(took * 1000),
-                "client": call.client_ip,
-                "error": error[:300],
-            },
+        if not calls_log.isEnabledFor(logging.INFO):
+            return
+        took = round((self._parts.clock.monotonic() - call.arrived) * 1000)
+        match = call.match
+        line = (
+            f"call call={call.id} route={shown(match.tail[:200])} wire={match.wire.value} "
+            f"status={answer.status or CLIENT_LEFT} ms={took} client={call.client_ip}"
         )
+        if error:
+            line += f" error={shown(error[:300])}"
+        calls_log.handle(CallRecord(line))
 
 
 def _streaming(peek: Peek) -> Peek:

@@ -5,8 +5,9 @@ A stream is relayed in complete events, so that a keep-alive or an error never l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
+from sub2api.clock import Clock
 from sub2api.errors import (
     TIMEOUT,
     UPSTREAM,
@@ -32,8 +33,7 @@ _BREAKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How a response is to be shown. `client_model` is None when the model was not renamed."""
 
     dialect: Dialect
@@ -71,8 +71,8 @@ async def relay_whole(response: Response, plan: Plan, answer: Answer, tally: Tal
     if body.lstrip()[:1] not in {b"{", b"["}:
         raise broken("not_json", "upstream answered 200 with something that is not JSON")
     facts = plan.dialect.read_reply(body)
-    bills = plan.operation is not Operation.COUNT_TOKENS
-    tally.saw(facts.usage if bills else None, produced=bills, size=0, events=0)
+    if plan.operation is not Operation.COUNT_TOKENS:
+        tally.saw_reply(facts.usage)
     if plan.binds:
         tally.bind(facts.response_id)
     if plan.client_model is not None:
@@ -107,20 +107,29 @@ class StreamRelay:
         """Whether the vendor's terminal event was seen."""
         return self._reader.facts.state is StreamState.FINISHED
 
-    async def first(self) -> bool:
+    async def first(self, clock: Clock, patience: float) -> bool:
         """Read until the first event that is more than a comment, and relay it.
 
-        Returns False when the stream ended before. Raises UpstreamError when the attempt failed:
-        the bytes broke off, or the first event is the vendor's error.
+        `patience` is in seconds, 0 for no limit. Returns False when the stream ended before. Raises
+        UpstreamError when the attempt failed: the bytes broke off or did not come in time, or the
+        first event is the vendor's error.
         """
+        deadline = clock.monotonic() + patience if patience else 0.0
         try:
             while not self._answered:
+                began = clock.monotonic()
+                if deadline and began >= deadline:
+                    raise broken("first_byte_timeout")
+                self._response.idle = deadline - began if deadline else 0.0
                 data = await self._response.chunk()
+                self._answer.waited_upstream += clock.monotonic() - began
                 if not data:
                     return False
                 await self._first_block(self._frames.feed(data))
         except (TransportError, EventTooLarge) as error:
-            raise broken(_cause(error), str(error)) from error
+            cause = _cause(error)
+            late = deadline and cause == "idle_timeout"
+            raise broken("first_byte_timeout" if late else cause, str(error)) from error
         return True
 
     async def run(self) -> Ending:

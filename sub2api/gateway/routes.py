@@ -51,6 +51,15 @@ class Match:
     action: str = ""
 
 
+_TAILS = frozenset({*_POSTS, "usage"})
+_PATHS = {
+    f"/{version}/{tail}" if version else f"/{tail}": Match(wire, operation, tail, version)
+    for tail, (wire, operation) in _POSTS.items()
+    for version in ("", "v1")
+}
+"""The paths that nearly every call has, matched beforehand."""
+
+
 class RouteError(ClientError):
     """No route. `wire` is the dialect to say so in."""
 
@@ -58,6 +67,11 @@ class RouteError(ClientError):
         kind = NOT_FOUND if status == 404 else INVALID
         super().__init__(message, status=status, kind=kind, retry_helps=False)
         self.wire = wire
+
+
+def is_gateway(path: str) -> bool:
+    """Whether a path is one of the AI routes, whatever its method."""
+    return path in _PATHS or _tail_of(path)[0] in _TAILS or _is_models(_tail_of(path)[0])
 
 
 def guess_wire(path: str, header_names: Iterable[bytes]) -> Wire:
@@ -76,17 +90,13 @@ def guess_wire(path: str, header_names: Iterable[bytes]) -> Wire:
 
 def match(method: str, path: str, header_names: Iterable[bytes]) -> Match:
     """Return the route of a request line. Raises RouteError: 404, 405 or 426."""
+    if method == "POST" and (known := _PATHS.get(path)) is not None:
+        return known
     guess = guess_wire(path, header_names)
-    tail = path.rstrip("/")
-    versions = _VERSIONS.match(tail)
-    version = ""
-    if versions is not None:
-        version = versions.group(1)
-        tail = tail[versions.end() :]
-    tail = tail.strip("/")
+    tail, version = _tail_of(path)
     if tail in _POSTS:
         return _post(method, tail, version)
-    if tail == "models" or tail.startswith("models/"):
+    if _is_models(tail):
         return _models(method, tail, version, guess)
     if tail == "usage" and method in {"GET", "HEAD"}:
         return Match(guess, Operation.USAGE, tail, version)
@@ -96,6 +106,21 @@ def match(method: str, path: str, header_names: Iterable[bytes]) -> Match:
         status=404,
         wire=guess,
     )
+
+
+def _tail_of(path: str) -> tuple[str, str]:
+    """Return a path's part below its version segment, and that segment."""
+    tail = path.rstrip("/")
+    versions = _VERSIONS.match(tail)
+    version = ""
+    if versions is not None:
+        version = versions.group(1)
+        tail = tail[versions.end() :]
+    return tail.strip("/"), version
+
+
+def _is_models(tail: str) -> bool:
+    return tail == "models" or tail.startswith("models/")
 
 
 def _post(method: str, tail: str, version: str) -> Match:

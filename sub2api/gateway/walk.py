@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from sub2api.gateway.answer import Answer
 from sub2api.gateway.call import Call
@@ -12,8 +12,7 @@ from sub2api.model.callers import Caller
 from sub2api.protocols.interface import Dialect, Peek
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True):
     """One call past its admission. `body` is the client's, decompressed."""
 
     call: Call

@@ -48,6 +48,11 @@ class KeyDesk:
                 return asking.result()
         return await self._ask(key_hash)
 
+    def knows(self, text: str) -> bool:
+        """Whether this is the text of a key that is in the cache."""
+        found = self._known.get(digest(text)) if 0 < len(text) <= _LONGEST else None
+        return found is not None and found[0] is not None
+
     def clear(self) -> None:
         """Forget everything: keys, users or groups have changed."""
         self._generation += 1

@@ -6,20 +6,19 @@ limits that need them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+
+class Slot(msgspec.Struct, frozen=True):
     """A place for one call on something with a limit. `limit` 0 = unlimited."""
 
     name: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A call that asks to come in.
 
     It needs a place on every one of `caller_slots`, and on the first of `candidates` (ranked, best
@@ -35,16 +34,14 @@ class Entry:
     max_waiting: int = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The call is in. `candidate` is the index of the candidate it got, -1 if it asked for none."""
 
     candidate: int
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The call is not in. `full` names what had no place; `queue_full` tells a refusal at once."""
 
     full: str

@@ -95,7 +95,8 @@ class MemoryLive:
             if holding.candidate is not None:
                 self._release(holding.candidate)
             del self._holdings[call_id]
-        self._wake()
+        if self._queues:
+            self._wake()
 
     def load(self, name: str) -> tuple[int, int]:
         """Return (active, waiting) for a slot name."""
@@ -103,20 +104,21 @@ class MemoryLive:
 
     def _take(self, entry: Entry) -> int | None:
         """Take everything for the entry; return the candidate's index (-1: none), None if full."""
-        if not all(self._has_room(slot) for slot in entry.caller_slots):
-            return None
-        chosen = -1
-        if entry.candidates:
-            free = (i for i, slot in enumerate(entry.candidates) if self._has_room(slot))
-            found = next(free, None)
-            if found is None:
-                return None
-            chosen = found
+        active = self._active
         for slot in entry.caller_slots:
-            self._hold(slot)
-        candidate = entry.candidates[chosen] if chosen >= 0 else None
-        if candidate is not None:
-            self._hold(candidate)
+            if 0 < slot.limit <= active.get(slot.name, 0):
+                return None
+        chosen, candidate = -1, None
+        for index, slot in enumerate(entry.candidates):
+            if not 0 < slot.limit <= active.get(slot.name, 0):
+                chosen, candidate = index, slot
+                active[slot.name] = active.get(slot.name, 0) + 1
+                break
+        else:
+            if entry.candidates:
+                return None
+        for slot in entry.caller_slots:
+            active[slot.name] = active.get(slot.name, 0) + 1
         self._holdings[entry.call_id] = _Holding(entry.caller_slots, candidate)
         return chosen
 
@@ -173,8 +175,9 @@ class MemoryLive:
         self._active[slot.name] = self._active.get(slot.name, 0) + 1
 
     def _release(self, slot: Slot) -> None:
-        active = self._active.get(slot.name, 0) - 1
-        if active > 0:
-            self._active[slot.name] = active
+        active = self._active
+        left = active[slot.name] - 1
+        if left:
+            active[slot.name] = left
         else:
-            self._active.pop(slot.name, None)
+            del active[slot.name]

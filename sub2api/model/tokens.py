@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+
+class Tokens(msgspec.Struct, frozen=True):
     """Token counts of one reply. The priced classes are disjoint: no token is counted in two.
 
     `input`, `output`: plain text (and whatever the vendor does not split out). `cache_read`: prompt
@@ -50,9 +50,8 @@ class Tokens:
         return self.output + self.output_audio + self.output_image
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """A reply's tokens, and the vendor's own usage object they were read from, kept verbatim."""
 
-    tokens: Tokens = field(default_factory=Tokens)
-    received: dict[str, Any] = field(default_factory=dict)
+    tokens: Tokens = Tokens()
+    received: dict[str, Any] = {}

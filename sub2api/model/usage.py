@@ -11,8 +11,10 @@ SettledBy = Literal["observed", "drained", "estimated", "recovered", "none"]
 dead process's journal; none (the call failed and used nothing we know of)."""
 
 
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UsageRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A finished call. The journal's close record carries it; the store keeps it.
+
+    The call's `Tally` fills it in as it learns; nobody changes it once it is closed.
 
     Money is whole nanodollars. `cost` is the list cost times the multiplier; `list_cost` is before
     it. Both are None when the model has no known price (not 0). `charged` is what was taken from

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from sub2api.model.accounts import PlatformName
 from sub2api.model.routes import Wire
 from sub2api.platforms import anthropic, gemini, openai
@@ -9,6 +11,12 @@ from sub2api.platforms.interface import Platform
 
 PLATFORMS: tuple[Platform, ...] = (anthropic.PLATFORM, openai.PLATFORM, gemini.PLATFORM)
 BY_NAME: dict[PlatformName, Platform] = {platform.name: platform for platform in PLATFORMS}
+
+
+@cache
+def names_serving(wire: Wire) -> tuple[PlatformName, ...]:
+    """Return the names of the vendors that speak a wire natively."""
+    return tuple(platform.name for platform in serving(wire))
 
 
 def serving(wire: Wire) -> tuple[Platform, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 _VERSION_SEGMENT = re.compile(r"^v\d+(?:(?:alpha|beta)\d*)?$")
 _CREDENTIAL_PARAMETERS = frozenset({"key", "api_key", "access_token"})
 
 
+@lru_cache(1024)
 def join(base_url: str, version: str, tail: str) -> str:
     """Return base URL + version + tail; the version only if the base does not bring its own.
 
@@ -22,6 +24,7 @@ def join(base_url: str, version: str, tail: str) -> str:
     return f"{base}/{version}/{tail}"
 
 
+@lru_cache(256)
 def safe_query(query: bytes) -> str:
     """Return "?..." with the client's parameters minus credentials, or "" for none."""
     if not query:

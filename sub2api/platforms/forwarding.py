@@ -7,7 +7,10 @@ Towards the client it is closed, with open families.
 
 from __future__ import annotations
 
-from sub2api.transport.messages import Headers
+from functools import lru_cache
+
+from sub2api.platforms.interface import Outgoing
+from sub2api.transport.messages import Headers, PreparedHeaders
 
 _NEVER_SENT = frozenset(
     {
@@ -40,24 +43,57 @@ _SHOWN_FAMILIES = (b"anthropic-", b"x-ratelimit-", b"x-codex-", b"openai-", b"x-
 _NEVER_SHOWN = frozenset({b"anthropic-organization-id", b"openai-organization", b"openai-project"})
 
 
+JSON = (b"content-type", b"application/json")
+_MOST_REMEMBERED = 32
+_PLAIN_CONNECTIONS = frozenset({b"keep-alive", b"close", b""})
+
+
+@lru_cache(2048)
+def _travels(name: bytes) -> bool:
+    return name not in _NEVER_SENT and not name.startswith(_NEVER_SENT_FAMILIES)
+
+
+@lru_cache(2048)
+def _is_shown(name: bytes) -> bool:
+    return name in _SHOWN or (name.startswith(_SHOWN_FAMILIES) and name not in _NEVER_SHOWN)
+
+
 def to_vendor(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return the client's headers that go on to a vendor, in their order."""
-    named = next((value for name, value in headers if name == b"connection"), b"")
-    hop = {part.strip().lower() for part in named.split(b",")}
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in _NEVER_SENT and name not in hop and not name.startswith(_NEVER_SENT_FAMILIES)
-    ]
+    kept = [header for header in headers if _travels(header[0])]
+    names = [name for name, _ in headers]
+    if b"connection" not in names:
+        return kept
+    named = headers[names.index(b"connection")][1].lower()
+    if named in _PLAIN_CONNECTIONS:
+        return kept
+    hop = {part.strip() for part in named.split(b",")}
+    return [header for header in kept if header[0] not in hop]
+
+
+def signed(
+    outgoing: Outgoing, credential: tuple[bytes, bytes], *defaults: tuple[bytes, bytes]
+) -> PreparedHeaders:
+    """Return a call's headers for a vendor: what travels, what is missing, and a credential.
+
+    Worked out once per account for all calls with the same headers.
+    """
+    memo = outgoing.memo
+    found: PreparedHeaders | None = memo.get(credential)
+    if found is None:
+        headers = to_vendor(outgoing.headers)
+        names = [name for name, _ in headers]
+        headers += [default for default in defaults if default[0] not in names]
+        found = PreparedHeaders((*headers, credential))
+        if len(memo) >= _MOST_REMEMBERED:
+            memo.clear()
+        memo[credential] = found
+    return found
 
 
 def to_client(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return the vendor's headers that a client gets: none that frames, or names the account."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name in _SHOWN or (name.startswith(_SHOWN_FAMILIES) and name not in _NEVER_SHOWN)
-    ]
+    return [header for header in headers if _is_shown(header[0])]
 
 
 def value_of(headers: Headers, name: bytes) -> str:

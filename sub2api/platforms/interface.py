@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from sub2api.errors import UpstreamError
 from sub2api.model.accounts import Account, PlatformName
@@ -11,13 +14,12 @@ from sub2api.model.routes import Operation, Wire
 from sub2api.transport.messages import Headers, Request
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A client's call as a vendor folder sees it, ready to be addressed and signed.
 
     `tail` is the path below the version segment, `version` the client's version segment ("" if it
     sent none). `model` is the upstream's name for the model, already in `body` where the wire has
-    it there. `stream` and `wants_usage` are the client's wishes.
+    it there. `stream` and `wants_usage` are the client's wishes. `memo` is `gateway.call.Call`'s.
     """
 
     wire: Wire
@@ -29,6 +31,7 @@ class Outgoing:
     action: str
     query: bytes
     headers: Headers
+    memo: dict[Any, Any]
     body: bytes
     stream: bool
     wants_usage: bool

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+import msgspec
+
 from sub2api.errors import ClientError
 from sub2api.model.routes import Operation, Wire
 from sub2api.model.tokens import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(msgspec.Struct, frozen=True):
     """What the gateway must know of a request body before it picks an account.
 
     `max_output` is the client's own output limit in tokens. `bound_ids` are ids in the body that
@@ -72,8 +73,7 @@ class StreamReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFacts:
+class ReplyFacts(msgspec.Struct, frozen=True):
     """What a complete (non-stream) reply body says: the same facts as a stream's."""
 
     usage: Usage | None = None
@@ -81,8 +81,7 @@ class ReplyFacts:
     response_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
+class StreamOptions(msgspec.Struct, frozen=True):
     """How a stream must be shown: `client_model` None leaves the vendor's model name in place."""
 
     client_model: str | None = None

@@ -62,6 +62,8 @@ def limit_of(value: Any) -> int | None:
 
 def count(value: Any) -> int:
     """Return a token count whatever was sent: whole, not negative, not absurd."""
+    if type(value) is int and 0 <= value <= _MOST:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     if value != value or value <= 0:

@@ -85,6 +85,31 @@ class Server:
     read_header_timeout: float = key(15.0, "Time a client has to send its headers.", seconds(1))
     idle_timeout: float = key(75.0, "Time a kept connection may be silent.", seconds(1))
     drain_seconds: float = key(120.0, "Time running calls have to end at a stop.", seconds(0))
+    metrics_token: str = key(
+        "",
+        "Bearer token for /metrics; empty: only this machine may read it, not through a proxy.",
+        TEXT,
+        secret=True,
+    )
+    express_lane: bool = key(
+        True,
+        "Serve AI routes straight from the socket; off, every request takes the web app's way.",
+        SWITCH,
+    )
+    reuse_port: bool = key(
+        False,
+        "Let another process listen on the same port (SO_REUSEPORT): the next release starts "
+        "before this one stops.",
+        SWITCH,
+    )
+    max_connections: int = key(
+        16384, "Client connections at once; more are closed at once.", whole(1, 1_000_000)
+    )
+    max_connections_per_address: int = key(
+        4096,
+        "The same per client address; 0 is no limit. Trusted proxies are exempt.",
+        whole(0, 1_000_000),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,8 @@ A newer release's schema is fine as long as it says so: revisions only expand, a
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from sub2api import __version__
@@ -21,7 +16,8 @@ from sub2api.errors import SettingsError, StoreError
 from sub2api.store.engine import prepare_file, sqlite_engine, sqlite_path
 from sub2api.store.tables import options
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST = "0001"
+"""The revision of `tables.py`; a test compares it with the scripts."""
 MINIMUM_RELEASE = "schema.minimum_release"
 
 
@@ -46,21 +42,20 @@ async def migrate(url: str) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Run the missing revisions in the transaction that `connection` is in."""
-    config = configuration(connection)
-    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is None or current in known:
-        command.upgrade(config, "head")
-    else:
+    if _revision(connection) == NEWEST:
+        return
+    # Imported here: a start that has nothing to migrate need not pay for Alembic.
+    from sub2api.store import revisions
+
+    if not revisions.run(connection):
         _check_newer(connection)
 
 
-def configuration(connection: Connection) -> Config:
-    """Return alembic's configuration: our revisions, on that connection."""
-    config = Config(attributes={"connection": connection})
-    # A percent sign in the path would be read as an interpolation.
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
 
 def _check_newer(connection: Connection) -> None:

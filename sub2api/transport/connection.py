@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import httptools
+import msgspec
 
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
@@ -31,8 +31,7 @@ _MOST_INFORMATIONAL = 16
 _UPLOAD_SLICE = 262144
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A request as it goes on the wire.
 
     `head` includes a small body; `body` is the rest of a large one. `proxied`: the receiver is a
@@ -79,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timeout_cause = ""
         self._timer: asyncio.TimerHandle | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
+        self._fresh: list[bytes] = []
         self._barren = 0
         self._informational = 0
         self._in_head = True
@@ -187,7 +186,10 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserUpgrade:
             self._fail("the upstream switched protocols unasked", "protocol")
         except httptools.HttpParserError:
+            self._deliver()
             self._fail("the upstream does not speak proper HTTP/1.1", "protocol")
+        if self._fresh:
+            self._deliver()
         if self._barren > _MOST_BARREN:
             self._fail("the upstream's head or framing is too large", "protocol")
 
@@ -231,18 +233,9 @@ class Connection(asyncio.BufferedProtocol):
             self.close()  # a second reply to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, within limits; leave trailers."""
-        if not self._in_head:
-            return
-        self._header_bytes += len(name) + len(value)
-        if len(self._headers) >= _MOST_HEADERS or self._header_bytes > _MOST_HEADER_BYTES:
-            self._fail("the upstream's head is too large", "protocol")
-            return
-        name = name.lower()
-        # How a body is framed must be read to the byte as llhttp reads it: there, no stripping.
-        if name != b"transfer-encoding":
-            value = value.strip(b" \t")
-        self._headers.append((name, value))
+        """Collect a header; leave trailers. How many there may be, `_barren` bounds meanwhile."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """A head is there: hand it over, unless it is informational or could be misread."""
@@ -273,23 +266,33 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def on_body(self, body: bytes) -> None:
-        """Pass body bytes on; stop reading while the reader is behind."""
+        """Collect body bytes; they are passed on once per read, however small the chunks are."""
+        self._fresh.append(body)
+
+    def on_message_complete(self) -> None:
+        """The body is complete: the connection is free for the next exchange."""
+        self._deliver()
+        parser, response = self._parser, self._response
+        if parser is None or response is None or not response.status:
+            return
+        self._over(response, reusable=parser.should_keep_alive(), error=None)
+
+    def _deliver(self) -> None:
+        """Pass the body's bytes on; stop reading while the reader is behind."""
+        fresh = self._fresh
+        if not fresh:
+            return
+        data = fresh[0] if len(fresh) == 1 else b"".join(fresh)
+        fresh.clear()
         self._barren = 0
         response = self._response
         if response is None or self._transport is None:
             self.close()  # a body where none may be
             return
-        if not response.push(body) and not self._read_paused:
+        if not response.push(data) and not self._read_paused:
             self._read_paused = True
             self._transport.pause_reading()
         self._wake()
-
-    def on_message_complete(self) -> None:
-        """The body is complete: the connection is free for the next exchange."""
-        parser, response = self._parser, self._response
-        if parser is None or response is None or not response.status:
-            return
-        self._over(response, reusable=parser.should_keep_alive(), error=None)
 
     # The rest is ours.
 
@@ -297,7 +300,7 @@ class Connection(asyncio.BufferedProtocol):
         response = self._response = PooledResponse(self, deadlines.idle)
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        self._header_bytes = self._barren = self._informational = 0
+        self._barren = self._informational = 0
         self._answering = self._framed = False
         self._is_head, self._proxied = message.is_head, message.proxied
         return response
@@ -329,16 +332,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def _frame(self, status: int, version: str) -> str:
         """Learn how the body ends; return an objection if it could be understood in two ways."""
-        framings = [value for name, value in self._headers if name == b"transfer-encoding"]
+        headers = self._headers
+        if (
+            len(headers) > _MOST_HEADERS
+            or sum([len(n) + len(v) for n, v in headers]) > _MOST_HEADER_BYTES
+        ):
+            return "the upstream's head is too large"
+        names = [name for name, _ in headers]
+        # Read to the byte as llhttp reads it: no stripping here.
+        framings = [value for name, value in headers if name == b"transfer-encoding"]
         if version not in {"1.1", "1.0"} or not 200 <= status <= 999:
             return "the upstream does not speak HTTP/1.1"
         if framings and (version == "1.0" or [each.lower() for each in framings] != [b"chunked"]):
             return "the upstream's transfer-encoding is not understood"
-        self._framed = (
-            bool(framings)
-            or status in {204, 304}
-            or any(name == b"content-length" for name, _ in self._headers)
-        )
+        self._framed = bool(framings) or status in {204, 304} or b"content-length" in names
         return ""
 
     def _fail(self, message: str, cause: str) -> None:

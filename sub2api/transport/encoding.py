@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
 from sub2api.transport.connection import Message
-from sub2api.transport.messages import Headers, Request
+from sub2api.transport.messages import Headers, PreparedHeaders, Request
 from sub2api.transport.proxies import basic_credentials
 from sub2api.transport.url_guard import ParsedUrl
 
@@ -28,46 +29,55 @@ _MOST_KNOWN = 1024
 
 def encoded(request: Request, url: ParsedUrl, proxy: Proxy | None) -> Message:
     """Write a request. Raises TransportError (`protocol`) if it would not be exactly one."""
-    method, body = request.method, request.body
-    if not (method.isascii() and method.isalpha()):
-        raise _refused("the method is not a word")
+    method, body, headers = request.method, request.body, request.headers
     forwarded = is_forwarded(url, proxy)
     target = f"http://{url.authority}{url.target}" if forwarded else url.target
-    lines = [f"{method} {target} HTTP/1.1\r\nhost: {url.authority}\r\n".encode()]
-    lines += _header_lines(request.headers)
+    head = _start(method, target, url.authority)
+    if not isinstance(headers, PreparedHeaders):
+        head += _block(headers)
+    else:
+        if not headers.block:
+            headers.block = _block(headers)
+        head += headers.block
     if forwarded and proxy is not None and (credentials := basic_credentials(proxy)):
-        lines.append(b"proxy-authorization: %b\r\n" % credentials)
-    if body or method not in {"GET", "HEAD"}:
-        lines.append(b"content-length: %d\r\n" % len(body))
-    lines.append(b"\r\n")
-    head = b"".join(lines)
-    # Every line has its own end and no other: cheaper than looking into each value.
-    ends = len(lines) + 1
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\x00" in head:
-        raise _refused("a header's value has a line break in it")
+        head += _checked([b"proxy-authorization: %b\r\n" % credentials])
     is_small = len(body) <= _SMALL_BODY
+    if body:
+        head = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body if is_small else b"")
+    else:
+        head += b"\r\n" if method in {"GET", "HEAD"} else b"content-length: 0\r\n\r\n"
     return Message(
-        head=head + body if is_small else head,
-        body=b"" if is_small else body,
-        is_head=method == "HEAD",
-        proxied=forwarded,
+        head=head, body=b"" if is_small else body, is_head=method == "HEAD", proxied=forwarded
     )
 
 
-def _header_lines(headers: Headers) -> list[bytes]:
-    lines: list[bytes] = []
-    asked = False
-    for name, value in headers:
-        if name in _OURS:
-            continue
-        if name not in _KNOWN_NAMES:
+@lru_cache(1024)
+def _start(method: str, target: str, authority: str) -> bytes:
+    if not (method.isascii() and method.isalpha()):
+        raise _refused("the method is not a word")
+    return _checked([f"{method} {target} HTTP/1.1\r\n".encode(), f"host: {authority}\r\n".encode()])
+
+
+def _block(headers: Headers) -> bytes:
+    """Write headers, those of the connection left out."""
+    names = {name for name, _ in headers}
+    if not names <= _KNOWN_NAMES:
+        for name in names:
             _check_name(name)
-        if name == b"accept-encoding":
-            asked = True
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if not asked:
+    if not names.isdisjoint(_OURS):
+        headers = [header for header in headers if header[0] not in _OURS]
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    if b"accept-encoding" not in names:
         lines.append(b"accept-encoding: identity\r\n")
-    return lines
+    return _checked(lines)
+
+
+def _checked(lines: list[bytes]) -> bytes:
+    """Join lines, every one of which has its own end and no other."""
+    block = b"".join(lines)
+    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\x00" in block:
+        raise _refused("a header's value has a line break in it")
+    return block
 
 
 def is_forwarded(url: ParsedUrl, proxy: Proxy | None) -> bool:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header pairs in wire order, names lower-case."""
+LaneName = str | int
+"""Whose connections a request uses: an account's id, or a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class PreparedHeaders(tuple[tuple[bytes, bytes], ...]):
+    """Headers that are sent again and again: how they look on the wire is worked out once."""
+
+    block = b""
+    """Their lines, filled in by whoever writes them first."""
+
+
+class Request(msgspec.Struct, frozen=True):
     """One outgoing request. `headers` lacks `host` and framing headers: the pool adds them."""
 
     method: str
@@ -20,8 +29,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, frozen=True):
     """Limits in seconds; 0 switches one off.
 
     `connect` covers name look-up, proxy and TLS. `first_byte` runs from the request's last byte to
@@ -38,6 +46,8 @@ class Response(Protocol):
 
     status: int
     headers: list[tuple[bytes, bytes]]
+    idle: float
+    """Longest silence in seconds, 0 = no limit; may be changed while the body is read."""
 
     async def chunk(self) -> bytes:
         """Return the next decoded body bytes (whatever has arrived), b"" at the end.

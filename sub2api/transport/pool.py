@@ -18,7 +18,7 @@ from sub2api.transport.connection import READ_BUFFER, Connection, Origin
 from sub2api.transport.dialing import Dialer, Resolver, system_resolver
 from sub2api.transport.encoding import encoded
 from sub2api.transport.lanes import Lane, closing
-from sub2api.transport.messages import Deadlines, Request, Response
+from sub2api.transport.messages import Deadlines, LaneName, Request, Response
 from sub2api.transport.url_guard import Guard, ParsedUrl, parse
 
 _PARSED = 1024
@@ -46,7 +46,7 @@ class Pool:
         self._most = max_connections_per_lane
         self._idle_seconds = idle_seconds
         self._dialer = Dialer(guard, tls, resolve)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[LaneName, Lane] = {}
         self._parsed: dict[str, ParsedUrl] = {}
         self._buffer = memoryview(bytearray(READ_BUFFER))
         self._sweeper: asyncio.TimerHandle | None = None
@@ -56,14 +56,14 @@ class Pool:
         self,
         request: Request,
         *,
-        lane: str,
+        lane: LaneName,
         limit: int,
         proxy: Proxy | None,
         deadlines: Deadlines,
     ) -> Response:
         """Send a request; return the response when its head is there.
 
-        `lane` names whose connections are used, at most `limit` at once (0 = the pool's own
+        `lane` tells whose connections are used, at most `limit` at once (0 = the pool's own
         limit). Raises TransportError. Cancelling closes the connection.
         """
         url = self._url(request.url)
@@ -76,7 +76,7 @@ class Pool:
             connection = await self._connection(lane, url, origin, (most, deadlines.connect))
         return await connection.exchange(message, deadlines)
 
-    def connections(self, lane: str) -> tuple[int, int]:
+    def connections(self, lane: LaneName) -> tuple[int, int]:
         """Return how many connections a lane has: all of them, and those that are idle."""
         found = self._lanes.get(lane)
         return (found.open, found.idle) if found is not None else (0, 0)
@@ -112,7 +112,7 @@ class Pool:
         return parsed
 
     async def _connection(
-        self, name: str, url: ParsedUrl, origin: Origin, bounds: tuple[int, float]
+        self, name: LaneName, url: ParsedUrl, origin: Origin, bounds: tuple[int, float]
     ) -> Connection:
         """Return a connection, waiting for one or opening one within the connect deadline."""
         if self._closed:
@@ -151,7 +151,7 @@ class Pool:
             raise closing()
         return connection
 
-    def _lane(self, name: str) -> Lane:
+    def _lane(self, name: LaneName) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(self._clock, self._idle_seconds)

@@ -39,8 +39,8 @@ class PooledResponse:
     """
 
     __slots__ = (
-        "_chunks", "_decoded", "_decoder", "_idle", "_seen", "_wire",
-        "complete", "error", "headers", "held", "status",
+        "_chunks", "_decoded", "_decoder", "_seen", "_wire",
+        "complete", "error", "headers", "held", "idle", "status",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, idle: float) -> None:
@@ -51,7 +51,7 @@ class PooledResponse:
         self.held = 0
         """Bytes received and not yet read (or decoded)."""
         self._wire = wire
-        self._idle = idle
+        self.idle = idle
         self._chunks: deque[bytes] = deque()
         self._decoder: Decoder | None = None
         self._decoded: Iterator[bytes] = iter(())
@@ -69,7 +69,7 @@ class PooledResponse:
             if self.complete:
                 self._check_decoded()
                 return b""
-            await self._wire.wait(self, self._idle, "idle_timeout")
+            await self._wire.wait(self, self.idle, "idle_timeout")
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body, `limit` bytes at most."""
@@ -98,6 +98,7 @@ class PooledResponse:
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head has arrived. Raises TransportError for an encoding that nobody can read."""
+        headers = [(name, value.strip(b" \t")) for name, value in headers]
         encoding = next((value for name, value in headers if name == b"content-encoding"), b"")
         if encoding:
             self._decoder = decoder_for(encoding.decode("latin-1"))

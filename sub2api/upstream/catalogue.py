@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from sub2api.clock import Clock
 from sub2api.model.accounts import Account, Group, PlatformName
@@ -14,9 +17,10 @@ from sub2api.store.database import Database
 from sub2api.store.sealing import Sealer
 from sub2api.upstream.model_mapping import mapped_model
 
+_MOST_REMEMBERED = 4096
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+
+class Candidate(msgspec.Struct, frozen=True):
     """An account that could serve a call. `rank` is its group's place in the key's list."""
 
     account: Account
@@ -32,6 +36,9 @@ class Snapshot:
     accounts: dict[int, Account] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
     by_platform: dict[PlatformName, tuple[Account, ...]] = field(default_factory=dict)
+    reachable: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
+    """What was worked out from this reading already; gone with it."""
+    having: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -58,41 +65,49 @@ class Catalogue:
             by_platform={name: tuple(rows) for name, rows in by_platform.items()},
         )
 
-    def accounts_for(self, caller: Caller, platforms: Iterable[PlatformName]) -> list[Candidate]:
+    def accounts_for(
+        self, caller: Caller, platforms: tuple[PlatformName, ...]
+    ) -> tuple[Candidate, ...]:
         """Return every account the caller's key reaches on these platforms, usable or not.
 
         A key bound to groups reaches their accounts, the first group first; a key bound to none
         reaches all accounts. `upstream_model` is left empty.
         """
-        found: list[Candidate] = []
+        asked = (caller.key.group_ids, platforms)
+        reachable = self.snapshot.reachable.get(asked)
+        if reachable is None:
+            reachable = tuple(self._reachable(caller, platforms))
+            _remember(self.snapshot.reachable, asked, reachable)
+        return reachable
+
+    def candidates_for(
+        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str
+    ) -> list[Candidate]:
+        """Return the usable accounts that have the model, with the name they know it by."""
+        asked = (caller.key.group_ids, platforms, model)
+        having = self.snapshot.having.get(asked)
+        if having is None:
+            having = _having(self.accounts_for(caller, platforms), model)
+            _remember(self.snapshot.having, asked, having)
+        now = self._clock.now()
+        return [candidate for candidate in having if candidate.account.is_usable(now)]
+
+    def _reachable(
+        self, caller: Caller, platforms: tuple[PlatformName, ...]
+    ) -> Iterator[Candidate]:
         for platform in platforms:
             accounts = self.snapshot.by_platform.get(platform, ())
             if not caller.key.group_ids:
-                found += [
-                    Candidate(account, "", self._group_of(account), 0) for account in accounts
-                ]
+                for account in accounts:
+                    yield Candidate(account, "", self._group_of(account), 0)
                 continue
             for rank, group_id in enumerate(caller.key.group_ids):
                 group = self.snapshot.groups.get(group_id)
                 if group is None or group.status != "active" or group.platform != platform:
                     continue
-                members = [account for account in accounts if group_id in account.group_ids]
-                found += [Candidate(account, "", group, rank) for account in members]
-        return found
-
-    def candidates_for(self, reachable: Iterable[Candidate], model: str) -> list[Candidate]:
-        """Keep the usable accounts that have the model, with the name they know it by."""
-        now = self._clock.now()
-        kept: list[Candidate] = []
-        seen: set[int] = set()
-        for candidate in reachable:
-            account = candidate.account
-            upstream_model = mapped_model(account.model_mapping, model)
-            if upstream_model is None or account.id in seen or not account.is_usable(now):
-                continue
-            seen.add(account.id)
-            kept.append(Candidate(account, upstream_model, candidate.group, candidate.rank))
-        return kept
+                for account in accounts:
+                    if group_id in account.group_ids:
+                        yield Candidate(account, "", group, rank)
 
     def last_used(self, account: Account) -> float:
         """Return when the account was last chosen (seconds since 1970), 0 for never."""
@@ -106,3 +121,21 @@ class Catalogue:
         """Return the account's first active group: its price and policy apply to unbound keys."""
         groups = (self.snapshot.groups.get(group_id) for group_id in account.group_ids)
         return next((group for group in groups if group and group.status == "active"), None)
+
+
+def _having(reachable: Iterable[Candidate], model: str) -> tuple[Candidate, ...]:
+    """Keep each account once, in its best place, if it has the model."""
+    kept: dict[int, Candidate] = {}
+    for candidate in reachable:
+        account = candidate.account
+        upstream_model = mapped_model(account.model_mapping, model)
+        if upstream_model is not None and account.id not in kept:
+            kept[account.id] = Candidate(account, upstream_model, candidate.group, candidate.rank)
+    return tuple(kept.values())
+
+
+def _remember(memo: dict[Any, tuple[Candidate, ...]], asked: Any, answer: Any) -> None:
+    # Clients choose model names: the memo must not grow with their imagination.
+    if len(memo) >= _MOST_REMEMBERED:
+        memo.clear()
+    memo[asked] = answer

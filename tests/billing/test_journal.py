@@ -333,6 +333,7 @@ async def test_a_full_disk_refuses_new_calls_and_loses_no_close(
     assert caplog.text.count("cannot be written") == 1
     journal.open(calls.open("d"))
     assert "can be written again" in caplog.text
+    assert journal.size > 0
     assert [record.call_id for record in on_disk(journal)] == ["a", "b", "a", "d"]
 
 

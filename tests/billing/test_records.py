@@ -10,8 +10,9 @@ from sub2api.billing.records import (
     Close,
     Open,
     Progress,
+    fill_money,
+    fill_usage,
     recovered,
-    usage_columns,
 )
 from sub2api.model.tokens import Tokens, Usage
 from sub2api.model.usage import UsageRow
@@ -42,9 +43,10 @@ def test_the_columns_of_a_row_are_disjoint_and_complete() -> None:
         input_image=7, output_audio=8, output_image=9, reasoning=10, web_searches=11,
         service_tier="flex",
     )  # fmt: skip
-    columns = usage_columns(Usage(tokens, {"vendor": "said"}))
-    assert columns.pop("received") == {"vendor": "said"}
-    assert columns.pop("details") == {
+    filled = row()
+    fill_usage(filled, tokens, {"vendor": "said"})
+    assert filled.received == {"vendor": "said"}
+    assert filled.details == {
         "input_audio": 6,
         "input_image": 7,
         "output_audio": 8,
@@ -53,17 +55,35 @@ def test_the_columns_of_a_row_are_disjoint_and_complete() -> None:
         "web_searches": 11,
         "service_tier": "flex",
     }
-    assert columns == {
-        "input_tokens": 1,
-        "output_tokens": 2,
-        "cache_read_tokens": 3,
-        "cache_creation_tokens": 4,
-        "cache_creation_long_tokens": 5,
-    }
+    assert filled == row(
+        input_tokens=1,
+        output_tokens=2,
+        cache_read_tokens=3,
+        cache_creation_tokens=4,
+        cache_creation_long_tokens=5,
+        details=filled.details,
+        received=filled.received,
+    )
 
 
 def test_rare_classes_that_did_not_occur_take_no_room() -> None:
-    assert usage_columns(Usage())["details"] == {}
+    filled = row(details={"reasoning": 1})
+    fill_usage(filled, Tokens(input=1), {})
+    assert filled.details == {}
+
+
+def test_without_a_price_the_cost_is_unknown_and_nothing_is_charged() -> None:
+    filled = row(multiplier="2", cost=1, list_cost=1, charged=1, pricing={"source": "x"})
+    fill_money(filled, Tokens(input=5), None, charge=True)
+    assert (filled.cost, filled.list_cost, filled.charged, filled.pricing) == (None, None, 0, {})
+
+
+@pytest.mark.parametrize(("charge", "charged"), [(True, 14), (False, 0)])
+def test_only_owners_who_pay_are_charged(charge: bool, charged: int) -> None:
+    filled = row(multiplier="2")
+    fill_money(filled, Tokens(input=7), PRICE, charge=charge)
+    assert (filled.cost, filled.list_cost, filled.charged) == (14, 7, charged)
+    assert filled.pricing["multiplier"] == "2"
 
 
 def test_a_recovered_call_is_billed_for_what_was_reported() -> None:

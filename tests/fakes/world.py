@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from sub2api import wiring
 from sub2api.clock import Clock
@@ -23,13 +21,13 @@ from sub2api.identity.api_keys import ApiKeys
 from sub2api.model.accounts import Account, Group
 from sub2api.model.callers import ApiKey
 from sub2api.model.usage import UsageRow
+from sub2api.server.run import serving
 from sub2api.settings import Settings, load
 from sub2api.store import usage as stored_usage
 from sub2api.store.sealing import load_sealer
 from sub2api.transport.policy import guard_for
 from sub2api.upstream.accounts import Accounts
 from sub2api.upstream.groups import Groups
-from sub2api.web.app import create_app
 
 PLATFORMS = ("anthropic", "openai", "gemini")
 
@@ -111,40 +109,12 @@ class World:
 
 @asynccontextmanager
 async def listening(parts: Parts) -> AsyncIterator[str]:
-    """Serve the parts with Hypercorn on a free port of loopback."""
+    """Serve the parts on a free port of loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.accesslog = config.errorlog = None
-    config.keep_alive_max_requests = 1 << 30
-    config.graceful_timeout = 1.0
-    stop = asyncio.Event()
-    app: Any = create_app(Pipeline(parts))
-
-    async def stopped() -> None:
-        await stop.wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(app, config, shutdown_trigger=stopped))
-        await _reachable(port)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            stop.set()
-
-
-async def _reachable(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-    pytest.fail("the gateway does not listen")
+    async with serving(Pipeline(parts), [listener]):
+        yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
@@ -175,8 +145,11 @@ async def upstream() -> AsyncIterator[DemoUpstream]:
     await server.stop()
 
 
-@pytest.fixture
-async def world(tmp_path: Path, upstream: DemoUpstream) -> AsyncIterator[World]:
-    """A gateway with one account per platform, draining when clients leave."""
-    async with running_world(tmp_path, upstream) as running:
+@pytest.fixture(params=["express", "web app"])
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, upstream: DemoUpstream
+) -> AsyncIterator[World]:
+    """A gateway with one account per platform, draining when clients leave; by both ways in."""
+    express = "true" if request.param == "express" else "false"
+    async with running_world(tmp_path, upstream, SERVER_EXPRESS_LANE=express) as running:
         yield running

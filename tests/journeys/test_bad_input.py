@@ -177,9 +177,9 @@ async def test_no_secret_is_ever_logged(world: World, caplog: pytest.LogCaptureF
         await post(world, wire, json.dumps(body).encode())
         await post(world, wire, b"nonsense")
     text = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
-    lines = [record for record in caplog.records if record.name == "sub2api.gateway.pipeline"]
+    lines = [record for record in caplog.records if record.name == "sub2api.gateway.calls"]
     assert len(lines) == 8
-    assert all(getattr(record, "call", "").startswith("req_") for record in lines)
+    assert all(record.getMessage().startswith("call call=req_") for record in lines)
     for secret in (world.key, "Say hello"):
         assert secret not in text
     assert "api_key='anthropic-1'" not in text

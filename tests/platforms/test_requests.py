@@ -21,8 +21,8 @@ def account(platform: str, base_url: str = "") -> Account:
 def outgoing(wire: Wire, tail: str, body: bytes = b"{}", **changes: object) -> Outgoing:
     fields: dict[str, object] = {
         "wire": wire, "operation": Operation.GENERATE, "method": "POST", "tail": tail,
-        "version": "v1", "model": "m", "action": "", "query": b"", "headers": (), "body": body,
-        "stream": False, "wants_usage": True, **changes,
+        "version": "v1", "model": "m", "action": "", "query": b"", "headers": (), "memo": {},
+        "body": body, "stream": False, "wants_usage": True, **changes,
     }  # fmt: skip
     return Outgoing(**fields)  # type: ignore[arg-type]
 

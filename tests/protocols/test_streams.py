@@ -158,3 +158,20 @@ def test_odd_shapes_inside_events_are_survived() -> None:
         reader = DIALECTS[wire].open_stream(StreamOptions())
         assert b"".join(reader.feed(block) for block in odd) == b"".join(odd)
         assert reader.facts.state is OPEN
+
+
+def test_thinking_tokens_are_counted() -> None:
+    usage = b'{"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}'
+    reply = DIALECTS[Wire.MESSAGES].read_reply(b'{"usage": ' + usage + b"}")
+    assert reply.usage is not None
+    assert (reply.usage.tokens.output, reply.usage.tokens.reasoning) == (9, 4)
+
+
+def test_a_chat_stream_may_begin_with_a_chunk_that_says_nothing() -> None:
+    reader = DIALECTS[Wire.CHAT].open_stream(StreamOptions())
+    reader.feed(b'data: {"id":"c1","choices":[]}\n\n')
+    assert not reader.facts.produced
+    ordinary = b'data: {"id":"c1","choices":[{"delta":{"content":"x"},"finish_reason":null}]}\n\n'
+    assert reader.feed(ordinary) is ordinary
+    assert reader.facts.produced
+    assert reader.facts.state is OPEN

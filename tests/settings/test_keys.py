@@ -38,6 +38,7 @@ def test_what_opens_doors_is_secret() -> None:
         "database.password",
         "redis.url",
         "redis.password",
+        "server.metrics_token",
         "totp.encryption_key",
     }
 

@@ -10,9 +10,10 @@ from alembic.script import ScriptDirectory
 
 from sub2api.errors import SettingsError
 from sub2api.store import migrate as migrating
-from sub2api.store import stamp
+from sub2api.store import revisions, stamp
 from sub2api.store.database import Database
-from sub2api.store.migrate import MIGRATIONS, migrate
+from sub2api.store.migrate import NEWEST, migrate
+from sub2api.store.revisions import MIGRATIONS, newest
 
 RUN = """
 import asyncio, sys
@@ -69,7 +70,7 @@ async def test_a_failing_revision_leaves_nothing_behind(
         "    op.execute('CREATE TABLE half (x INTEGER)')\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(migrating, "MIGRATIONS", folder)
+        patch.setattr(revisions, "MIGRATIONS", folder)
         with pytest.raises(SettingsError, match=r"cannot be migrated: .*half already exists"):
             await migrate(url)
     await migrate(url)
@@ -86,7 +87,7 @@ async def test_it_works_from_a_folder_with_a_percent_sign(
     folder = tmp_path / "100%(here)s" / "migrations"
     folder.parent.mkdir()
     folder.symlink_to(MIGRATIONS)
-    monkeypatch.setattr(migrating, "MIGRATIONS", folder)
+    monkeypatch.setattr(revisions, "MIGRATIONS", folder)
     await migrate(url)
 
 
@@ -150,3 +151,7 @@ def test_every_revision_has_its_own_number_and_the_line_is_unbroken() -> None:
     assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
     files = sorted(path.name for path in (MIGRATIONS / "versions").glob("m*.py"))
     assert [name[1:5] for name in files] == revisions
+
+
+def test_the_newest_revision_is_the_one_that_starts_look_for() -> None:
+    assert newest() == NEWEST

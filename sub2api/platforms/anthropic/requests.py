@@ -6,7 +6,7 @@ import msgspec
 
 from sub2api.model.accounts import Account
 from sub2api.platforms.addresses import join, safe_query
-from sub2api.platforms.forwarding import to_vendor
+from sub2api.platforms.forwarding import JSON, signed
 from sub2api.platforms.interface import Outgoing
 from sub2api.platforms.model_lists import ids_of
 from sub2api.transport.messages import Request
@@ -17,13 +17,7 @@ _VERSION = (b"anthropic-version", b"2023-06-01")
 
 def build(outgoing: Outgoing, account: Account) -> Request:
     """Address and sign a call. The client's query (`?beta=true`) and body pass as sent."""
-    headers = to_vendor(outgoing.headers)
-    names = {name for name, _ in headers}
-    if _VERSION[0] not in names:
-        headers.append(_VERSION)
-    if b"content-type" not in names:
-        headers.append((b"content-type", b"application/json"))
-    headers.append((b"x-api-key", account.api_key.encode()))
+    headers = signed(outgoing, (b"x-api-key", account.api_key.encode()), _VERSION, JSON)
     base = account.base_url or DEFAULT_BASE_URL
     url = join(base, "v1", outgoing.tail) + safe_query(outgoing.query)
     return Request(outgoing.method, url, headers, outgoing.body)

@@ -8,7 +8,7 @@ import msgspec
 
 from sub2api.model.accounts import Account
 from sub2api.platforms.addresses import join, safe_query
-from sub2api.platforms.forwarding import to_vendor
+from sub2api.platforms.forwarding import JSON, signed
 from sub2api.platforms.interface import Outgoing
 from sub2api.platforms.model_lists import ids_of
 from sub2api.transport.messages import Request
@@ -18,10 +18,7 @@ DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 
 def build(outgoing: Outgoing, account: Account) -> Request:
     """Address and sign a call; the model is in the path, the client's version segment is kept."""
-    headers = to_vendor(outgoing.headers)
-    if not any(name == b"content-type" for name, _ in headers):
-        headers.append((b"content-type", b"application/json"))
-    headers.append(_credential(account))
+    headers = signed(outgoing, _credential(account), JSON)
     url = _url(account, outgoing.version, outgoing.model, outgoing.action)
     return Request(outgoing.method, url + safe_query(outgoing.query), headers, outgoing.body)
 

@@ -7,7 +7,7 @@ import msgspec
 from sub2api.model.accounts import Account
 from sub2api.model.routes import Operation, Wire
 from sub2api.platforms.addresses import join, safe_query
-from sub2api.platforms.forwarding import to_vendor
+from sub2api.platforms.forwarding import JSON, signed
 from sub2api.platforms.interface import Outgoing
 from sub2api.platforms.model_lists import ids_of
 from sub2api.protocols.chat.usage_option import ask_for_usage
@@ -23,10 +23,7 @@ def build(outgoing: Outgoing, account: Account) -> Request:
     Two edits of the body: a Chat stream always asks for its usage, and a Responses call that relies
     on the vendor's history asks for its own reply to be stored too.
     """
-    headers = to_vendor(outgoing.headers)
-    if not any(name == b"content-type" for name, _ in headers):
-        headers.append((b"content-type", b"application/json"))
-    headers.append(_credential(account))
+    headers = signed(outgoing, _credential(account), JSON)
     body = outgoing.body
     if outgoing.operation is Operation.GENERATE:
         if outgoing.wire is Wire.CHAT and outgoing.stream and not outgoing.wants_usage:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
 from sub2api.protocols.openai_usage import usage_of
 from sub2api.protocols.reading import decode_object, member, text
-from sub2api.protocols.sse import Event, events
+from sub2api.protocols.sse import Event, edited, events
 
-_MARKS = (b'"usage"', b"[DONE]", b'"error"', b'"finish_reason"', b'"service_tier"')
+# Ordinary chunks say `"usage": null` and `"finish_reason": null`: that is no mark.
+_MARKS = re.compile(rb'"(?:usage|finish_reason)"\s*:\s*[^n\s]|\[DONE\]|"error"|"service_tier"')
 
 
 class ChatStream:
@@ -28,10 +30,12 @@ class ChatStream:
 
     def feed(self, block: bytes) -> bytes:
         """Take complete events (see `StreamReader`)."""
-        if self.facts.response_id and self._client_model is None and not _is_marked(block):
-            self.facts.produced = True
-            return block
-        return b"".join([self._event(event) for event in events(block)])
+        facts = self.facts
+        if not facts.response_id or self._client_model is not None:
+            return b"".join([self._event(event) for event in events(block)])
+        if not facts.produced and b'"delta"' in block:
+            facts.produced = True
+        return edited(block, _MARKS, self._event)
 
     def _event(self, event: Event) -> bytes:
         if event.data == b"[DONE]":
@@ -39,7 +43,7 @@ class ChatStream:
             return event.raw
         if not event.data:
             return event.raw
-        if self.facts.response_id and not _is_marked(event.raw):
+        if self.facts.response_id and not _MARKS.search(event.raw):
             self.facts.produced = True
         else:
             chunk = decode_object(event.data)
@@ -73,14 +77,6 @@ class ChatStream:
     def _ended(self, state: StreamState) -> None:
         if self.facts.state is StreamState.OPEN:
             self.facts.state = state
-
-
-def _is_marked(raw: bytes) -> bool:
-    if b'"finish_reason":null' in raw or b'"finish_reason": null' in raw:
-        # Every ordinary chunk says so; only a real reason counts, found by the other spelling.
-        raw = raw.replace(b'"finish_reason":null', b"").replace(b'"finish_reason": null', b"")
-    raw = raw.replace(b'"usage":null', b"").replace(b'"usage": null', b"")
-    return any(mark in raw for mark in _MARKS)
 
 
 def _is_usage_only(chunk: dict[str, Any]) -> bool:

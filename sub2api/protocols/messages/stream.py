@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
 from sub2api.protocols.messages.usage import merged, usage_of
 from sub2api.protocols.reading import decode_object, member, text
-from sub2api.protocols.sse import Event, events
+from sub2api.protocols.sse import Event, edited
 
-_MARKS = (b"message_start", b"message_delta", b"message_stop", b"error")
+_MARKS = re.compile(rb"message_(?:start|delta|stop)|error")
 
 
 class MessagesStream:
@@ -25,13 +26,9 @@ class MessagesStream:
         """Take complete events (see `StreamReader`)."""
         if not self.facts.produced and b"content_block" in block:
             self.facts.produced = True
-        if not any(mark in block for mark in _MARKS):
-            return block
-        return b"".join([self._event(event) for event in events(block)])
+        return edited(block, _MARKS, self._event)
 
     def _event(self, event: Event) -> bytes:
-        if not any(mark in event.raw for mark in _MARKS):
-            return event.raw
         body = decode_object(event.data)
         match body.get("type"):
             case "message_start":

@@ -16,28 +16,28 @@ from sub2api.protocols.reading import count, member, text
 
 def usage_of(received: dict[str, Any]) -> Usage:
     """Read a usage object; numbers that make no sense count as 0."""
-    split = member(received, "cache_creation")
-    written = count(received.get("cache_creation_input_tokens"))
-    long = count(split.get("ephemeral_1h_input_tokens"))
-    short = count(split.get("ephemeral_5m_input_tokens"))
-    if short + long < written:
-        short = written - long
-    searches = member(received, "server_tool_use").get("web_search_requests")
-    details = member(received, "output_tokens_details")
-    return Usage(
-        Tokens(
-            input=count(received.get("input_tokens")),
-            output=count(received.get("output_tokens")),
-            cache_read=count(received.get("cache_read_input_tokens"))
-            or count(received.get("cached_tokens")),
-            cache_write=short,
-            cache_write_long=long,
-            reasoning=count(details.get("thinking_tokens")),
-            web_searches=count(searches),
-            service_tier=_tier(received),
-        ),
-        received,
+    get = received.get
+    long = short = reasoning = searches = 0
+    if split := get("cache_creation"):
+        long = count(member(received, "cache_creation").get("ephemeral_1h_input_tokens"))
+        short = count(split.get("ephemeral_5m_input_tokens")) if isinstance(split, dict) else 0
+    if written := count(get("cache_creation_input_tokens")):
+        short = max(short, written - long)
+    if "output_tokens_details" in received:
+        reasoning = count(member(received, "output_tokens_details").get("thinking_tokens"))
+    if "server_tool_use" in received:
+        searches = count(member(received, "server_tool_use").get("web_search_requests"))
+    tokens = Tokens(
+        input=count(get("input_tokens")),
+        output=count(get("output_tokens")),
+        cache_read=count(get("cache_read_input_tokens") or get("cached_tokens")),
+        cache_write=short,
+        cache_write_long=long,
+        reasoning=reasoning,
+        web_searches=searches,
+        service_tier=_tier(received),
     )
+    return Usage(tokens, received)
 
 
 def merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:

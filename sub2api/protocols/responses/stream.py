@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sub2api.protocols.edits import replace_in_event
 from sub2api.protocols.interface import StreamFacts, StreamOptions, StreamState
 from sub2api.protocols.openai_usage import usage_of
 from sub2api.protocols.reading import decode_object, member, text
-from sub2api.protocols.sse import Event, events
+from sub2api.protocols.sse import Event, edited
 
-_MARKS = (b'"response":', b'"response" :', b'"type":"error"', b'"type": "error"', b"event: error")
+_MARKS = re.compile(rb'"response"\s*:|"type"\s*:\s*"error"|event: ?error')
 _OUTPUT_MARK = b"response.output"
 _ENDS = {
     "response.completed": StreamState.FINISHED,
@@ -32,13 +33,9 @@ class ResponsesStream:
         """Take complete events (see `StreamReader`)."""
         if not self.facts.produced and _OUTPUT_MARK in block:
             self.facts.produced = True
-        if not any(mark in block for mark in _MARKS):
-            return block
-        return b"".join([self._event(event) for event in events(block)])
+        return edited(block, _MARKS, self._event)
 
     def _event(self, event: Event) -> bytes:
-        if not any(mark in event.raw for mark in _MARKS):
-            return event.raw
         body = decode_object(event.data)
         kind = text(body.get("type")) or event.name.decode("latin-1")
         response = member(body, "response")

@@ -12,16 +12,14 @@ from werkzeug.datastructures import Headers
 from sub2api.clock import Clock
 from sub2api.errors import TIMEOUT, ClientError
 from sub2api.gateway.answer import id_headers, refusal
-from sub2api.gateway.bodies import too_large
-from sub2api.gateway.call import Call
+from sub2api.gateway.bodies import Pace, too_large
+from sub2api.gateway.call import Call, first_values, without_framing
 from sub2api.gateway.client_address import client_address, networks_of
 from sub2api.gateway.pipeline import Pipeline
 from sub2api.gateway.routes import Match, RouteError, match
 from sub2api.model.routes import Wire
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.web.gateway.reply import QuartReply, ReplyAborted
-
-_BODY_STALL_SECONDS = 30.0
 
 
 class Door:
@@ -76,16 +74,18 @@ class Door:
             raise too_large(self._limit)
         parts: list[bytes] = []
         size = 0
+        pace = Pace(self._clock.monotonic())
         chunks = aiter(request.body)
         while True:
             try:
-                async with asyncio.timeout(_BODY_STALL_SECONDS):
+                async with asyncio.timeout(pace.deadline - self._clock.monotonic()):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
                 return b"".join(parts)
             except TimeoutError:
-                message = "The request body did not arrive: 30 seconds without a byte."
+                message = "The request body did not arrive in time."
                 raise ClientError(message, status=408, kind=TIMEOUT) from None
+            pace.got(len(chunk), self._clock.monotonic())
             parts.append(chunk)
             size += len(chunk)
             if size > self._limit:
@@ -110,12 +110,16 @@ class Door:
             body=body,
             client_ip=client_address(request.remote_addr or "", forwarded, self._trusted),
             arrived=arrived,
+            fields=first_values(headers),
+            memo={},
         )
 
 
 def _headers(request: Request) -> tuple[tuple[bytes, bytes], ...]:
     scope: Any = request.scope
-    return tuple((bytes(name).lower(), bytes(value)) for name, value in scope["headers"])
+    return without_framing(
+        tuple((bytes(name).lower(), bytes(value)) for name, value in scope["headers"])
+    )
 
 
 def _refused(wire: Wire, error: ClientError, call_id: str) -> Response:

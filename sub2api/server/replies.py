@@ -1,0 +1,168 @@
+"""A `Reply` written straight to a client's connection. Source: RFC 9112."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+_REASONS = {status.value: status.phrase for status in http.HTTPStatus}
+_NO_BODY = frozenset({204, 304})
+_SMALL = 16384
+"""Up to here, a write that was joined is cheaper than several handed over."""
+_status_lines: dict[tuple[int, str], bytes] = {}
+
+
+class Link(Protocol):
+    """What a reply needs of its connection."""
+
+    keep_alive: bool
+    writable: bool
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the transport."""
+        ...
+
+    def write_several(self, parts: list[bytes]) -> None:
+        """Hand bytes to the transport, one after the other."""
+        ...
+
+    async def until_writable(self) -> None:
+        """Wait while the client reads too slowly; returns at once when it is gone."""
+        ...
+
+    def replied(self, reply: LinkReply, *, complete: bool) -> None:
+        """The reply is over; if it is not complete the client must see that."""
+        ...
+
+    def date(self) -> bytes:
+        """Return the present moment as a Date header's value."""
+        ...
+
+
+class LinkReply:
+    """See `gateway.call.Reply`. The head goes out together with the first bytes of the body."""
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_link",
+        "_method",
+        "_mute",
+        "_over",
+        "gone",
+        "on_gone",
+        "started",
+        "version",
+    )  # fmt: skip
+
+    def __init__(self, link: Link, method: str, version: str) -> None:
+        self.started = False
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+        self._link = link
+        self._method = method
+        self.version = version
+        self._head = b""
+        self._chunked = False
+        self._mute = False
+        self._over = False
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Prepare the head. Raises RuntimeError when there is one, or a header has a line break."""
+        if self.started:
+            raise RuntimeError("the reply has begun already")
+        self.started = True
+        link = self._link
+        lines = [_status_line(status, self.version), b"date: %b\r\n" % link.date()]
+        headers = list(headers)
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        self._mute = self._method == "HEAD" or status in _NO_BODY
+        if not self._mute and b"content-length" not in [name for name, _ in headers]:
+            if self.version == "1.1":
+                self._chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                link.keep_alive = False  # only the end of the connection ends the body
+        if not link.keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif self.version == "1.0":
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise RuntimeError("a header of the reply has a line break in it")
+        self._head = head
+
+    async def send(self, data: bytes) -> None:
+        """Write body bytes; waits while the client reads slowly."""
+        if self.gone:
+            return
+        self._write(data)
+        if not self._link.writable:
+            await self._link.until_writable()
+
+    def try_send(self, data: bytes) -> None:
+        """Write body bytes unless the client is behind."""
+        if not self.gone and self._link.writable:
+            self._write(data)
+
+    async def end(self) -> None:
+        """Finish the reply; the connection goes on to the next request."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Do what `end` does, without an await."""
+        if self.gone or self._over:
+            return
+        self._over = True
+        if self._chunked:
+            self._link.write(self._take_head() + b"0\r\n\r\n")
+        elif self._head:
+            self._link.write(self._take_head())
+        self._link.replied(self, complete=True)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.gone or self._over:
+            return
+        self._over = True
+        self._link.replied(self, complete=False)
+
+    def left(self) -> None:
+        """The client has left."""
+        if self.gone:
+            return
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        return head
+
+    def _write(self, data: bytes) -> None:
+        if self._mute or not data:
+            return
+        head = self._take_head()
+        small = len(data) <= _SMALL
+        if self._chunked:
+            size = b"%x\r\n" % len(data)
+            if small:
+                self._link.write(b"".join((head, size, data, b"\r\n")))
+            else:
+                self._link.write_several([head + size, data, b"\r\n"])
+        elif small or not head:
+            self._link.write(head + data if head else data)
+        else:
+            self._link.write_several([head, data])
+
+
+def _status_line(status: int, version: str) -> bytes:
+    line = _status_lines.get((status, version))
+    if line is None:
+        reason = _REASONS.get(status, "Unknown")
+        line = f"HTTP/1.1 {status} {reason}\r\n".encode()
+        if len(_status_lines) < 1024:
+            _status_lines[status, version] = line
+    return line

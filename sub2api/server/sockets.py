@@ -1,0 +1,59 @@
+"""Listening sockets, handed down by a service manager or our own, and what it wants to hear."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from sub2api.errors import SettingsError
+from sub2api.settings import Settings
+from sub2api.settings.supervision import Supervision
+
+
+def listen(settings: Settings, inherited: tuple[int, ...] = ()) -> list[socket.socket]:
+    """Return the sockets to accept on, bound but not listening yet.
+
+    `inherited` descriptors come before `server.host` and `server.port`. Raises SettingsError when
+    the port is taken.
+    """
+    if inherited:
+        return [_adopted(fd) for fd in inherited]
+    server = settings.server
+    return [_bound(server.host, server.port, reuse=server.reuse_port)]
+
+
+def tell(supervision: Supervision, state: str) -> None:
+    """Send a state such as `READY=1`; a service manager that cannot be reached is ignored."""
+    address = supervision.notify_socket
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as raw:
+            raw.setblocking(False)
+            raw.sendto(state.encode(), address)
+    except OSError:
+        return
+
+
+def _adopted(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
+
+
+def _bound(host: str, port: int, *, reuse: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"server.port {port} on {host} cannot be listened on: {error.strerror}. Choose "
+            "another: SERVER_PORT or `sub2api serve --port`"
+        ) from error
+    return listener
