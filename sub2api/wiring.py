@@ -14,6 +14,7 @@ from sub2api.billing.ledger import Shipper, StoreSink
 from sub2api.billing.prices import Override, PriceBook
 from sub2api.clock import Clock
 from sub2api.errors import SettingsError, Sub2APIError
+from sub2api.gateway.bodies import Budget
 from sub2api.gateway.parts import Parts
 from sub2api.identity.key_desk import KeyDesk
 from sub2api.live.memory import MemoryLive
@@ -121,6 +122,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             journal=journal,
             prices=PriceBook.load_bundled(),
             metrics=_metrics(journal),
+            bodies=Budget(settings.server.max_buffered_bodies),
             spawn=nursery.spawn,
         )
         await refresh(parts)

@@ -6,9 +6,10 @@ import zlib
 
 import zstandard
 
-from sub2api.errors import INVALID, TOO_LARGE, ClientError
+from sub2api.errors import INVALID, OVERLOADED, TOO_LARGE, ClientError
 
 _STEP = 65536
+_BUSY_SECONDS = 5.0
 PACE_SECONDS = 30.0
 PACE_BYTES = 16384
 
@@ -30,6 +31,32 @@ class Pace:
             self._got = 0
             self.deadline = now + PACE_SECONDS
         return self.deadline
+
+
+class Budget:
+    """How many bytes of request bodies the process holds, all clients together.
+
+    Small ones that arrive at once are not counted: connections are limited already.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.held = 0
+        self._limit = limit
+
+    def take(self, count: int) -> None:
+        """Bytes have come. Raises ClientError 503 when that is too much; they count even so."""
+        self.held += count
+        if self.held > self._limit:
+            raise ClientError(
+                "The gateway is receiving too many large requests at once. Try again shortly.",
+                status=503,
+                kind=OVERLOADED,
+                retry_after=_BUSY_SECONDS,
+            )
+
+    def give(self, count: int) -> None:
+        """Bytes are not held any more."""
+        self.held -= count
 
 
 def too_large(limit: int) -> ClientError:

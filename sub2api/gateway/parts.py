@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sub2api.billing.journal import Journal
 from sub2api.billing.prices import PriceBook
 from sub2api.clock import Clock
+from sub2api.gateway.bodies import Budget
 from sub2api.identity.key_desk import KeyDesk
 from sub2api.live.interfaces import Live
 from sub2api.model.accounts import Proxy
@@ -49,4 +50,5 @@ class Parts:
     journal: Journal
     prices: PriceBook
     metrics: Metrics
+    bodies: Budget
     spawn: Callable[[Coroutine[Any, Any, None]], None]

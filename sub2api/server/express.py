@@ -68,6 +68,7 @@ class ExpressConnection(asyncio.Protocol):
         self._unread = 0
         self._half_closed = False
         self._paused = False
+        self._held = 0
         self._lingers = False
         self._lingered = 0
 
@@ -91,21 +92,17 @@ class ExpressConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a request, or of a later one."""
         if self._phase is _Phase.READING:
-            if self._pace is not None:
-                self.deadline = self._pace.got(len(data), self._lane.clock.monotonic())
-            elif self._intake.idle:
+            if self._pace is None and self._intake.idle:
                 self._request_begins()
-            self._intake.feed(data)
-            self._advance()
+            if self._pace is None or self._body_goes_on(len(data)):
+                self._intake.feed(data)
+                self._advance()
         elif self._phase is _Phase.LINGERING:
             self._lingered += len(data)
             if self._lingered > _MOST_LINGER:
                 self._transport.abort()
         elif self._phase is not _Phase.GONE:
-            self._intake.feed(data)
-            if len(self._intake.buffer) > _MOST_AHEAD and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+            self._ahead(data)
 
     def eof_received(self) -> bool:
         """The client sends no more. Whoever waits for a reply may still get it."""
@@ -133,6 +130,7 @@ class ExpressConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._phase = _Phase.GONE
+        self._let_go()
         self._lane.forget(self)
         self._intake = Intake(0)
         self.writable = True
@@ -193,6 +191,7 @@ class ExpressConnection(asyncio.Protocol):
         if self._reply is not reply:
             return
         self._reply = None
+        self._let_go()
         if not complete:
             self._transport.abort()
         elif self._lingers:
@@ -254,6 +253,26 @@ class ExpressConnection(asyncio.Protocol):
                 return
         self._read_body(head)
 
+    def _body_goes_on(self, count: int) -> bool:
+        """Count bytes of a body; False when it was refused for want of room."""
+        pace, request = self._pace, self._intake.arriving
+        if pace is None or request is None:
+            return True
+        self.deadline = pace.got(count, self._lane.clock.monotonic())
+        self._held += count
+        try:
+            self._lane.pipeline.parts.bodies.take(count)
+        except ClientError as error:
+            self.keep_alive = False
+            self._refuse(error, request.head, request.match.wire)
+            return False
+        return True
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._lane.pipeline.parts.bodies.give(self._held)
+            self._held = 0
+
     async def _check(self, call: Call, head: Head) -> None:
         error = await self._lane.pipeline.refusal_of(call)
         if self._phase is not _Phase.CHECKING:
@@ -269,9 +288,11 @@ class ExpressConnection(asyncio.Protocol):
         self._read_body(head)
 
     def _read_body(self, head: Head) -> None:
-        if head.expects_continue and not self._intake.buffer:
+        here = len(self._intake.buffer)
+        if head.expects_continue and not here:
             self._transport.write(_CONTINUE)
-        self._advance()
+        if self._body_goes_on(here):
+            self._advance()
 
     def _dispatch(self, request: Request) -> None:
         """A request is complete: serve it."""
@@ -303,6 +324,13 @@ class ExpressConnection(asyncio.Protocol):
         forwarded = call.header(b"x-forwarded-for")
         address = client_address(self.peer, forwarded, self._lane.trusted)
         return msgspec.structs.replace(call, client_ip=address)
+
+    def _ahead(self, data: bytes) -> None:
+        """Keep what came before its turn, within a limit."""
+        self._intake.feed(data)
+        if len(self._intake.buffer) > _MOST_AHEAD and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._paused:

@@ -62,6 +62,11 @@ class Intake:
         self._body: SizedBody | ChunkedBody | None = None
 
     @property
+    def arriving(self) -> Request | None:
+        """The request whose body is on its way."""
+        return self._request
+
+    @property
     def idle(self) -> bool:
         """Whether nothing of a request has been read yet."""
         return not self.buffer and self._request is None

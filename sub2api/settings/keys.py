@@ -82,6 +82,11 @@ class Server:
     max_request_body_size: int = key(
         64 * MIB, "Largest request body, also after decompression.", size(1024, 1024 * MIB)
     )
+    max_buffered_bodies: int = key(
+        512 * MIB,
+        "Request bodies held at once, all clients together; more are refused with 503.",
+        size(1024 * 1024, 1024 * 1024 * MIB),
+    )
     read_header_timeout: float = key(15.0, "Time a client has to send its headers.", seconds(1))
     idle_timeout: float = key(75.0, "Time a kept connection may be silent.", seconds(1))
     drain_seconds: float = key(120.0, "Time running calls have to end at a stop.", seconds(0))

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from sub2api.errors import ClientError
-from sub2api.gateway.bodies import decoded
+from sub2api.gateway.bodies import PACE_BYTES, Budget, Pace, decoded
 
 PLAIN = b'{"model":"m"}' * 100
 LIMIT = 1 << 20
@@ -63,3 +63,21 @@ def test_a_bomb_is_refused_without_being_unpacked(compress: object) -> None:
 def test_a_plain_body_over_a_small_limit_is_refused() -> None:
     with pytest.raises(ClientError, match="10 bytes"):
         decoded(PLAIN, "", 10)
+
+
+def test_all_bodies_together_are_bounded() -> None:
+    budget = Budget(100)
+    budget.take(60)
+    with pytest.raises(ClientError) as refused:
+        budget.take(41)
+    assert (refused.value.status, refused.value.retry_after) == (503, 5.0)
+    budget.give(41)
+    budget.take(40)
+    assert budget.held == 100
+
+
+def test_a_body_must_keep_its_pace() -> None:
+    pace = Pace(100.0)
+    assert pace.got(PACE_BYTES - 1, 120.0) == 130.0
+    assert pace.got(1, 125.0) == 155.0
+    assert pace.got(1, 150.0) == 155.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+import msgspec
 from quart import Request, Response
 from werkzeug.datastructures import Headers
 
@@ -27,7 +28,8 @@ class Door:
 
     def __init__(self, pipeline: Pipeline) -> None:
         parts = pipeline.parts
-        self._serve = pipeline.serve
+        self._pipeline = pipeline
+        self._bodies = parts.bodies
         self._spawn: Callable[[Coroutine[Any, Any, None]], None] = parts.spawn
         self._clock: Clock = parts.clock
         self._limit = parts.settings.server.max_request_body_size
@@ -38,24 +40,25 @@ class Door:
         arrived = self._clock.monotonic()
         call_id = self._clock.new_id("req_")
         headers = _headers(request)
-        names = [name for name, _ in headers]
         try:
-            found = match(request.method, request.path, names)
+            found = match(request.method, request.path, [name for name, _ in headers])
         except RouteError as error:
             return _refused(error.wire, error, call_id)
+        call = self._call(request, found, headers, (call_id, arrived))
         try:
+            if _may_be_large(request) and (refusal := await self._pipeline.refusal_of(call)):
+                raise refusal  # nobody's large body is read
             body = await self._body(request)
         except ClientError as error:
             response = _refused(found.wire, error, call_id)
             response.headers["connection"] = "close"
             return response
-        call = self._call(request, found, headers, body, (call_id, arrived))
-        return await self._answered(call)
+        return await self._answered(msgspec.structs.replace(call, body=body))
 
     async def _answered(self, call: Call) -> Response:
         reply = QuartReply()
         # A task of its own: it outlives this handler when the client leaves, to settle the call.
-        self._spawn(self._serve(call, reply))
+        self._spawn(self._served(call, reply))
         try:
             status, headers = await reply.head()
         except ReplyAborted:
@@ -67,13 +70,35 @@ class Door:
         response.timeout = None  # Quart would cut a reply after 60 s, silently
         return response
 
+    async def _served(self, call: Call, reply: QuartReply) -> None:
+        try:
+            await self._pipeline.serve(call, reply)
+        finally:
+            self._bodies.give(len(call.body))
+
     async def _body(self, request: Request) -> bytes:
-        """Read the body, at most as far as the limit. Raises ClientError 413 or 408."""
+        """Read the body, at most as far as the limits. Raises ClientError 413, 408 or 503."""
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limit:
-            raise too_large(self._limit)
+        self._check_size(int(length) if length.isdigit() else 0)
         parts: list[bytes] = []
         size = 0
+        try:
+            async for chunk in self._chunks(request):
+                size += len(chunk)
+                self._check_size(size)
+                parts.append(chunk)
+                self._bodies.take(len(chunk))
+        except BaseException:
+            self._bodies.give(sum(map(len, parts)))
+            raise
+        return b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limit:
+            raise too_large(self._limit)
+
+    async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the body as it comes. Raises ClientError 408 when it comes too slowly."""
         pace = Pace(self._clock.monotonic())
         chunks = aiter(request.body)
         while True:
@@ -81,22 +106,18 @@ class Door:
                 async with asyncio.timeout(pace.deadline - self._clock.monotonic()):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
-                return b"".join(parts)
+                return
             except TimeoutError:
                 message = "The request body did not arrive in time."
                 raise ClientError(message, status=408, kind=TIMEOUT) from None
             pace.got(len(chunk), self._clock.monotonic())
-            parts.append(chunk)
-            size += len(chunk)
-            if size > self._limit:
-                raise too_large(self._limit)
+            yield chunk
 
     def _call(
         self,
         request: Request,
         found: Match,
         headers: tuple[tuple[bytes, bytes], ...],
-        body: bytes,
         id_and_arrival: tuple[str, float],
     ) -> Call:
         call_id, arrived = id_and_arrival
@@ -107,12 +128,18 @@ class Door:
             method=request.method,
             query=request.query_string,
             headers=headers,
-            body=body,
+            body=b"",
             client_ip=client_address(request.remote_addr or "", forwarded, self._trusted),
             arrived=arrived,
             fields=first_values(headers),
             memo={},
         )
+
+
+def _may_be_large(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    chunked = "transfer-encoding" in request.headers or "content-length" not in request.headers
+    return request.method == "POST" and (chunked or not length.isdigit() or int(length) > 65536)
 
 
 def _headers(request: Request) -> tuple[tuple[bytes, bytes], ...]:
