@@ -69,6 +69,7 @@ class ExpressConnection(asyncio.Protocol):
         self._half_closed = False
         self._paused = False
         self._held = 0
+        self._used = False
         self._lingers = False
         self._lingered = 0
 
@@ -84,8 +85,7 @@ class ExpressConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        self._arrived = self._lane.clock.monotonic()
-        self.deadline = self._arrived + self._lane.server.read_header_timeout
+        self.deadline = self._lane.first_deadline()
         if not self._lane.express:
             self._hand_over()
 
@@ -156,10 +156,13 @@ class ExpressConnection(asyncio.Protocol):
             self._transport.abort()
 
     def drain(self) -> None:
-        """Close when idle, else after the reply."""
+        """Close when idle, else after the reply. Who has just come may still ask once."""
         self.keep_alive = False
         if self._phase is _Phase.READING and self._intake.idle:
-            self._transport.close()
+            if self._used:
+                self._transport.close()
+            else:
+                self.deadline = self._lane.first_deadline()
 
     def cut(self) -> None:
         """Close now."""
@@ -215,6 +218,7 @@ class ExpressConnection(asyncio.Protocol):
             self.deadline = self._lane.clock.monotonic() + self._lane.server.idle_timeout
 
     def _request_begins(self) -> None:
+        self._used = True
         self._arrived = self._lane.clock.monotonic()
         self.deadline = self._arrived + self._lane.server.read_header_timeout
 

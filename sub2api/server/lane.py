@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 NEVER = float("inf")
 _SWEEP_SECONDS = 1.0
+_FIRST_SECONDS = 2.0
+"""How long a connection may take that was accepted while the process is stopping."""
 
 
 class Watched(Protocol):
@@ -67,7 +69,7 @@ class Lane:
     def admit(self, connection: Watched) -> bool:
         """Count a new connection; False when there are too many, of all or of its address."""
         server, peer = self.server, connection.peer
-        if self.draining or len(self._connections) >= server.max_connections:
+        if len(self._connections) >= server.max_connections:
             return self._full("server.max_connections")
         most = server.max_connections_per_address
         if most and self._by_address[peer] >= most and not is_trusted(peer, self.trusted):
@@ -93,6 +95,11 @@ class Lane:
             del self._by_address[connection.peer]
         if not self._connections:
             self._emptied.set()
+
+    def first_deadline(self) -> float:
+        """Return until when a new connection must have said what it wants."""
+        patience = _FIRST_SECONDS if self.draining else self.server.read_header_timeout
+        return self.clock.monotonic() + patience
 
     def date(self) -> bytes:
         """Return the Date header's value of this second."""
@@ -121,7 +128,7 @@ class Lane:
 
     def _full(self, key: str) -> bool:
         now = self.clock.monotonic()
-        if not self.draining and (self._full_said == NEVER or now - self._full_said > 10):
+        if self._full_said == NEVER or now - self._full_said > 10:
             self._full_said = now
             log.warning("connections are refused", extra={"limit": key, "open": self.open})
         return False
