@@ -94,6 +94,18 @@ class Answer:
             if self._timer is not None:
                 self._last_write = asyncio.get_running_loop().time()
 
+    def push(self, data: bytes) -> bool:
+        """Do what `write` does without waiting; False when the client is behind: see `ready`."""
+        if not data:
+            return True
+        if self._timer is not None:
+            self._last_write = asyncio.get_running_loop().time()
+        return self._reply.push(data)
+
+    async def ready(self) -> None:
+        """Wait until the client has caught up, or has left."""
+        await self._reply.ready()
+
     async def end(self) -> None:
         """Finish properly."""
         self.stop()

@@ -68,6 +68,14 @@ class Reply(Protocol):
         """Write body bytes; waits while the client reads slowly. Returns at once if it is gone."""
         ...
 
+    def push(self, data: bytes) -> bool:
+        """Write body bytes without waiting; False when the client is behind (`ready` waits)."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until the client has caught up; returns at once if it is gone."""
+        ...
+
     def try_send(self, data: bytes) -> None:
         """Write body bytes if nothing waits to be read; otherwise drop them. For keep-alives."""
         ...

@@ -136,10 +136,8 @@ class StreamRelay:
         """Relay the rest. Failures are told to the client inside the stream, never raised."""
         facts = self._reader.facts
         try:
-            while data := await self._response.chunk():
-                block = self._frames.feed(data)
-                if block:
-                    await self._relay(block)
+            while await self._response.flow(self._pass):
+                await self._answer.ready()
             await self._rest()
         except (TransportError, EventTooLarge) as error:
             if facts.state is StreamState.OPEN:
@@ -163,8 +161,10 @@ class StreamRelay:
         self._answer.begin(self._response.status, to_client(self._response.headers))
         await self._answer.write(shown)
 
-    async def _relay(self, block: bytes) -> None:
-        await self._answer.write(self._read(block))
+    def _pass(self, data: bytes) -> bool:
+        """Relay what is complete; False when the client is behind."""
+        block = self._frames.feed(data)
+        return not block or self._answer.push(self._read(block))
 
     def _read(self, block: bytes) -> bytes:
         shown = self._reader.feed(block)

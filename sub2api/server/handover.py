@@ -187,12 +187,21 @@ def _server_class() -> Any:
         def __init__(self, *arguments: Any, guest: Guest) -> None:
             super().__init__(*arguments)
             self._guest = guest
+            self._all_read = False
 
         async def protocol_send(self, event: Event) -> None:
             if isinstance(event, Updated):
                 self._guest.multiplexed = isinstance(self.protocol.protocol, H2Protocol)
                 self._guest.idle(event.idle)
+                if self._all_read:
+                    return
             await super().protocol_send(event)
+
+        async def _read_data(self) -> None:
+            await super()._read_data()
+            # The client is gone. Its idle timer would hold the connection open till it ends.
+            self._all_read = True
+            await self.idle_task.stop()
 
     _class = GuestServer
     return _class

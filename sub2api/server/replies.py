@@ -96,10 +96,19 @@ class LinkReply:
 
     async def send(self, data: bytes) -> None:
         """Write body bytes; waits while the client reads slowly."""
+        if not self.push(data):
+            await self._link.until_writable()
+
+    def push(self, data: bytes) -> bool:
+        """Write body bytes; False when the client is behind."""
         if self.gone:
-            return
+            return True
         self._write(data)
-        if not self._link.writable:
+        return self._link.writable
+
+    async def ready(self) -> None:
+        """Wait until the client has caught up."""
+        if not self.gone:
             await self._link.until_writable()
 
     def try_send(self, data: bytes) -> None:

@@ -292,7 +292,10 @@ class Connection(asyncio.BufferedProtocol):
         if not response.push(data) and not self._read_paused:
             self._read_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if not response.flowing:
+            self._wake()
+        elif response.idle > 0:
+            self._deadline = self._loop.time() + response.idle
 
     # The rest is ours.
 
@@ -333,10 +336,8 @@ class Connection(asyncio.BufferedProtocol):
     def _frame(self, status: int, version: str) -> str:
         """Learn how the body ends; return an objection if it could be understood in two ways."""
         headers = self._headers
-        if (
-            len(headers) > _MOST_HEADERS
-            or sum([len(n) + len(v) for n, v in headers]) > _MOST_HEADER_BYTES
-        ):
+        size = sum([len(name) + len(value) for name, value in headers])
+        if len(headers) > _MOST_HEADERS or size > _MOST_HEADER_BYTES:
             return "the upstream's head is too large"
         names = [name for name, _ in headers]
         # Read to the byte as llhttp reads it: no stripping here.

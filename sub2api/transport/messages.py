@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -54,6 +54,13 @@ class Response(Protocol):
 
         Raises TransportError when the body breaks off (`truncated`), stalls (`idle_timeout`) or
         resets. Reading slowly pauses the upstream: at most 256 KiB are held.
+        """
+        ...
+
+    async def flow(self, take: Callable[[bytes], bool]) -> bool:
+        """Give the body to `take` as it arrives; True when `take` returned False, False at the end.
+
+        Raises what `chunk` raises, and what `take` does.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from sub2api.errors import TransportError
@@ -39,7 +39,7 @@ class PooledResponse:
     """
 
     __slots__ = (
-        "_chunks", "_decoded", "_decoder", "_seen", "_wire",
+        "_behind", "_chunks", "_decoded", "_decoder", "_failure", "_seen", "_sink", "_wire",
         "complete", "error", "headers", "held", "idle", "status",
     )  # fmt: skip
 
@@ -56,8 +56,37 @@ class PooledResponse:
         self._decoder: Decoder | None = None
         self._decoded: Iterator[bytes] = iter(())
         self._seen = False
+        self._sink: Callable[[bytes], bool] | None = None
+        self._behind = False
+        self._failure: Exception | None = None
 
     # What the reader calls.
+
+    async def flow(self, take: Callable[[bytes], bool]) -> bool:
+        """Give the body to `take` as it arrives, without waking the reader's task each time.
+
+        Returns True when `take` returned False (whoever it writes to is behind): call again once
+        that has changed. Returns False at the end. What `take` raises is raised here.
+        """
+        while True:
+            while data := self._take() if self._decoder is None else self._decode():
+                if not take(data):
+                    return True
+            if self.error is not None:
+                raise self.error
+            if self.complete:
+                self._check_decoded()
+                return False
+            self._sink = take if self._decoder is None else None
+            try:
+                await self._wire.wait(self, self.idle, "idle_timeout")
+            finally:
+                self._sink = None
+            if self._failure is not None:
+                raise self._failure
+            if self._behind:
+                self._behind = False
+                return True
 
     async def chunk(self) -> bytes:
         """Return the next decoded bytes, b"" at the end."""
@@ -110,9 +139,25 @@ class PooledResponse:
 
     def push(self, data: bytes) -> bool:
         """Body bytes have arrived. Returns whether the reader keeps up."""
+        if self._sink is not None:
+            self._pour(self._sink, data)
+            return True
         self._chunks.append(data)
         self.held += len(data)
         return self.held < HIGH_WATER
+
+    @property
+    def flowing(self) -> bool:
+        """Whether what arrives goes on at once, and the reader sleeps."""
+        return self._sink is not None
+
+    def _pour(self, sink: Callable[[bytes], bool], data: bytes) -> None:
+        try:
+            self._behind = not sink(data)
+        except Exception as error:  # noqa: BLE001  the reader's own, raised where it waits
+            self._failure = error
+        if self._behind or self._failure is not None:
+            self._sink = None
 
     def finish(self) -> None:
         """The body is complete."""

@@ -41,9 +41,17 @@ class QuartReply:
 
     async def send(self, data: bytes) -> None:
         """Hand body bytes over; waits while more than 64 KiB are unread."""
-        if self.gone or not data:
-            return
-        self._push(data)
+        if not self.push(data):
+            await self._writable.wait()
+
+    def push(self, data: bytes) -> bool:
+        """Hand body bytes over; False when more than 64 KiB are unread."""
+        if not self.gone and data:
+            self._push(data)
+        return self._writable.is_set()
+
+    async def ready(self) -> None:
+        """Wait until the response's iterator has caught up."""
         await self._writable.wait()
 
     def try_send(self, data: bytes) -> None:
