@@ -1,6 +1,6 @@
 # One word each; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check bench bench-peers zipapp prices settings-doc test-bare clean
+.PHONY: help setup run dev test check bench bench-peers soak zipapp prices settings-doc test-bare clean
 
 help: ## Print these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,10 @@ bench-peers: ## The same with LiteLLM's proxy, in an environment of its own
 	@sh tools/setup.sh dev
 	@sh tools/bench_setup.sh
 	@.venv/bin/python -m tests.bench.run --peers $(ARGS)
+
+soak: ## Ten minutes of mixed load on a vendor in a bad mood: does anything grow, do the books agree?
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m tests.soak $(ARGS)
 
 zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 	@sh tools/setup.sh dev

@@ -151,6 +151,7 @@ def _metrics(journal: Journal) -> Metrics:
         "Closed calls that are not in the database yet.",
         lambda: journal.backlog,
     )
+    metrics.gauges["tasks"] = ("Tasks on the event loop.", lambda: len(asyncio.all_tasks()))
     metrics.gauges["journal_bytes"] = ("Size of the journal.", lambda: journal.size)
     return metrics
 

@@ -27,6 +27,8 @@ from sub2api.store.database import Database
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 500
+LARGE_BATCH_ROWS = 2000
+"""A batch's size once more than this waits: a busy process catches up in few transactions."""
 BATCH_SECONDS = 0.05
 """A batch is shipped when it is full, or this long after the one before."""
 
@@ -114,7 +116,8 @@ class Shipper:
 
     async def _ship(self) -> None:
         async with self._shipping:
-            batch = self._journal.pending(BATCH_ROWS)
+            behind = self._journal.backlog > LARGE_BATCH_ROWS
+            batch = self._journal.pending(LARGE_BATCH_ROWS if behind else BATCH_ROWS)
             if not batch:  # shipped by `run` while `drain` waited, or the other way round
                 return
             try:

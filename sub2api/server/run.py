@@ -102,6 +102,7 @@ async def serving(pipeline: Pipeline, listeners: Sequence[socket.socket]) -> Asy
     lane = Lane(pipeline)
     hypercorn = Hypercorn(lane, lambda: _app(pipeline))
     lane.hand_over = hypercorn.take
+    pipeline.parts.metrics.gauges["connections"] = ("Client connections.", lambda: lane.open)
     servers = [
         await loop.create_server(lambda: ExpressConnection(lane), sock=each, backlog=_BACKLOG)
         for each in listeners

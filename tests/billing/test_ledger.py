@@ -123,6 +123,15 @@ async def test_closes_are_booked_in_batches(
     assert list(sink.booked) == names
 
 
+async def test_who_is_far_behind_catches_up_in_large_batches(
+    journal: Journal, sink: Sink, shipper: Shipper, calls: Any
+) -> None:
+    large = ledger.LARGE_BATCH_ROWS
+    close_many(journal, calls, large + ledger.BATCH_ROWS + 1)
+    assert await shipper.drain(30)
+    assert sink.batches == [large, ledger.BATCH_ROWS, 1]
+
+
 async def test_between_two_small_batches_there_is_a_pause(
     journal: Journal, sink: Sink, shipper: Shipper, calls: Any
 ) -> None:
