@@ -162,6 +162,7 @@ def page(results: Mapping[str, Any], verdicts: Sequence[Verdict], chart: str) ->
         parts += ["## Memory and start", *own]
     parts += ["## Bars", bars_table(verdicts)]
     parts += ["## Notes", "\n".join(f"- {each}" for each in notes(results))]
+    parts += ["What was tried, and where a call's time goes: [performance.md](performance.md)."]
     return "\n\n".join(parts) + "\n"
 
 
