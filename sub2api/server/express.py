@@ -17,7 +17,6 @@ from sub2api.errors import ClientError
 from sub2api.gateway.answer import id_headers, refusal
 from sub2api.gateway.bodies import Pace
 from sub2api.gateway.call import Call
-from sub2api.gateway.client_address import client_address
 from sub2api.model.routes import Wire
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.server.heads import CHUNKED, BadRequest, Head
@@ -105,12 +104,14 @@ class ExpressConnection(asyncio.Protocol):
             self._ahead(data)
 
     def eof_received(self) -> bool:
-        """The client sends no more. Whoever waits for a reply may still get it."""
-        if self._phase is not _Phase.SERVING:
+        """The client sends no more. Whoever waits for replies may still get them."""
+        if self._phase in {_Phase.LINGERING, _Phase.GONE}:
+            return False
+        if self._phase is _Phase.READING and self._intake.idle:
             return False
         self._half_closed = True
-        self.keep_alive = False
         self._probe(0)
+        self._advance()
         return True
 
     def pause_writing(self) -> None:
@@ -124,6 +125,8 @@ class ExpressConnection(asyncio.Protocol):
         self.writable = True
         if self._phase is _Phase.SERVING:
             self.deadline = NEVER
+            if self._reply is None:
+                self._go_on()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
@@ -199,15 +202,16 @@ class ExpressConnection(asyncio.Protocol):
             self._transport.abort()
         elif self._lingers:
             self._linger()
-        elif not self.keep_alive or self._lane.draining:
-            self._phase = _Phase.GONE
-            self._transport.close()
-        else:
-            self._next()
+        elif self.writable or not self.keep_alive:
+            self._go_on()  # else when the client has caught up: replies must not pile up
 
     # The rest is ours: a request's way in.
 
-    def _next(self) -> None:
+    def _go_on(self) -> None:
+        over = self._half_closed and not self._intake.buffer
+        if over or not self.keep_alive or self._lane.draining:
+            self._close()
+            return
         self._phase = _Phase.READING
         self._resume_reading()
         if self._intake.buffer:
@@ -216,6 +220,12 @@ class ExpressConnection(asyncio.Protocol):
             self._loop.call_soon(self._advance)
         else:
             self.deadline = self._lane.clock.monotonic() + self._lane.server.idle_timeout
+
+    def _close(self) -> None:
+        """End, once the client has taken what was said."""
+        self._phase = _Phase.GONE
+        self.deadline = self._lane.clock.monotonic() + _STALL_SECONDS
+        self._transport.close()
 
     def _request_begins(self) -> None:
         self._used = True
@@ -234,14 +244,18 @@ class ExpressConnection(asyncio.Protocol):
             self.keep_alive = refused.head.keep_alive and refused.in_step
             self._refuse(refused.error, refused.head, refused.wire)
         else:
-            if found is None:
-                return
-            if isinstance(found, Elsewhere):
-                self._hand_over()
-            elif found.complete:
-                self._dispatch(found)
-            else:
-                self._expect_body(found)
+            self._take_up(found)
+
+    def _take_up(self, found: Request | Elsewhere | None) -> None:
+        if found is None:
+            if self._half_closed:
+                self._close()
+        elif isinstance(found, Elsewhere):
+            self._hand_over()
+        elif found.complete:
+            self._dispatch(found)
+        else:
+            self._expect_body(found)
 
     def _expect_body(self, request: Request) -> None:
         """A head is there, its body is not. A large body is read only for a key that exists."""
@@ -249,7 +263,8 @@ class ExpressConnection(asyncio.Protocol):
         self.deadline = self._pace.deadline
         head = request.head
         if head.length == CHUNKED or head.length > _SMALL_BODY:
-            pipeline, call = self._lane.pipeline, self._call(request)
+            pipeline = self._lane.pipeline
+            call = self._lane.call(request, self.peer, self._arrived)
             if not pipeline.knows_key(call):
                 self._phase = _Phase.CHECKING
                 self.deadline = NEVER
@@ -307,27 +322,8 @@ class ExpressConnection(asyncio.Protocol):
         self.keep_alive = head.keep_alive and not self._lane.draining
         reply = self._reply = LinkReply(self, head.method, head.version)
         pipeline = self._lane.pipeline
-        pipeline.parts.spawn(pipeline.serve(self._call(request), reply))
-
-    def _call(self, request: Request) -> Call:
-        head = request.head
-        call = Call(
-            id=self._lane.clock.new_id("req_"),
-            match=request.match,
-            method=head.method,
-            query=head.query,
-            headers=head.headers,
-            body=request.body,
-            client_ip=self.peer,
-            arrived=self._arrived,
-            fields=head.fields,
-            memo=head.memo,
-        )
-        if not self._lane.trusted:
-            return call
-        forwarded = call.header(b"x-forwarded-for")
-        address = client_address(self.peer, forwarded, self._lane.trusted)
-        return msgspec.structs.replace(call, client_ip=address)
+        call = self._lane.call(request, self.peer, self._arrived)
+        pipeline.parts.spawn(pipeline.serve(call, reply))
 
     def _ahead(self, data: bytes) -> None:
         """Keep what came before its turn, within a limit."""
@@ -365,7 +361,7 @@ class ExpressConnection(asyncio.Protocol):
         self._lingers = not self.keep_alive
         reply = self._reply = LinkReply(self, head.method, head.version)
         reply.start(status, [*headers, (b"content-length", b"%d" % len(body))])
-        reply.try_send(body)
+        reply.push(body)
         reply.finish()
 
     def _linger(self) -> None:

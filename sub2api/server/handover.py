@@ -14,6 +14,9 @@ from typing import Any, cast
 
 from sub2api.server.lane import NEVER, Lane, Watched
 
+_LAST_WORDS_SECONDS = 0.1
+"""Between a reply's end and the connection's, at a stop: HTTP/2 ends a stream a moment later."""
+
 
 class Guest(asyncio.StreamReaderProtocol):
     """A handed-over connection, as the lane watches it: counted, and with a deadline for heads.
@@ -29,8 +32,11 @@ class Guest(asyncio.StreamReaderProtocol):
         self.deadline = NEVER
         self.multiplexed = False
         """HTTP/2: frames come at any time, and say nothing about a request's beginning."""
+        self.terminate: Callable[[], None] = lambda: None
+        """Tells Hypercorn that this connection shall end."""
         self._lane = lane
         self._idle = True
+        self._leaving = False
         self._link: asyncio.Transport = cast(asyncio.Transport, None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -48,6 +54,13 @@ class Guest(asyncio.StreamReaderProtocol):
         """Hypercorn says whether it waits for a request."""
         self._idle = idle
         self.deadline = NEVER
+        if idle and self._leaving:
+            self._leave_soon()
+
+    def has_just_come(self) -> None:
+        """The process is stopping, and this one may still ask once."""
+        self._leaving = True
+        self.deadline = self._lane.first_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
@@ -62,11 +75,21 @@ class Guest(asyncio.StreamReaderProtocol):
             self._link.abort()
 
     def drain(self) -> None:
-        """Hypercorn is told by its own context."""
+        """Close when idle, else after the reply."""
+        self._leaving = True
+        if self._idle:
+            self._leave_soon()
 
     def cut(self) -> None:
         """Close now."""
         self._link.abort()
+
+    def _leave_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if self._idle:
+            self.terminate()
 
 
 @dataclass(slots=True)
@@ -75,7 +98,7 @@ class _House:
 
     app: Any
     config: Any
-    context: Any
+    make_context: Callable[[], Any]
     lifespan: Any
     lifespan_task: asyncio.Task[None]
     state: dict[str, Any]
@@ -97,13 +120,9 @@ class Hypercorn:
         guest.connection_made(transport)
         if data:
             guest.data_received(data)
+        if self._lane.draining:
+            guest.has_just_come()
         self._lane.pipeline.parts.spawn(self._serve(guest, transport))
-
-    async def drain(self) -> None:
-        """Let Hypercorn close what is idle, and the rest after its reply."""
-        if self._house is not None:
-            house = await self._house
-            await house.context.terminated.set()
 
     async def close(self) -> None:
         """Tell the app that it is over."""
@@ -125,13 +144,15 @@ class Hypercorn:
                 failed.exception()
                 raise
         house = await asyncio.shield(self._house)
+        context = house.make_context()  # its own: they do not all end at the same moment
+        guest.terminate = lambda: self._lane.pipeline.parts.spawn(context.terminated.set())
         loop = asyncio.get_running_loop()
         writer = asyncio.StreamWriter(transport, guest, guest.reader, loop)
         await _server_class()(
             house.app,
             loop,
             house.config,
-            house.context,
+            context,
             house.state,
             guest.reader,
             writer,
@@ -151,7 +172,7 @@ class Hypercorn:
         lifespan = Lifespan(app, config, loop, state)
         task = loop.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
-        return _House(app, config, WorkerContext(None), lifespan, task, state)
+        return _House(app, config, lambda: WorkerContext(None), lifespan, task, state)
 
 
 def _import_all() -> None:

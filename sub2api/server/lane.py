@@ -9,9 +9,13 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
+import msgspec
+
 from sub2api.clock import Clock
-from sub2api.gateway.client_address import is_trusted, networks_of
+from sub2api.gateway.call import Call
+from sub2api.gateway.client_address import client_address, is_trusted, networks_of
 from sub2api.gateway.pipeline import Pipeline
+from sub2api.server.intake import Request
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +104,26 @@ class Lane:
         """Return until when a new connection must have said what it wants."""
         patience = _FIRST_SECONDS if self.draining else self.server.read_header_timeout
         return self.clock.monotonic() + patience
+
+    def call(self, request: Request, peer: str, arrived: float) -> Call:
+        """Return what a request asks of the pipeline."""
+        head = request.head
+        call = Call(
+            id=self.clock.new_id("req_"),
+            match=request.match,
+            method=head.method,
+            query=head.query,
+            headers=head.headers,
+            body=request.body,
+            client_ip=peer,
+            arrived=arrived,
+            fields=head.fields,
+            memo=head.memo,
+        )
+        if not self.trusted:
+            return call
+        address = client_address(peer, call.header(b"x-forwarded-for"), self.trusted)
+        return msgspec.structs.replace(call, client_ip=address)
 
     def date(self) -> bytes:
         """Return the Date header's value of this second."""

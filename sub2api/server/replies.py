@@ -153,18 +153,20 @@ class LinkReply:
     def _write(self, data: bytes) -> None:
         if self._mute or not data:
             return
-        head = self._take_head()
-        small = len(data) <= _SMALL
-        if self._chunked:
-            size = b"%x\r\n" % len(data)
-            if small:
-                self._link.write(b"".join((head, size, data, b"\r\n")))
+        link, head = self._link, self._head
+        if head:
+            self._head = b""
+        if len(data) <= _SMALL:
+            if self._chunked:
+                link.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
             else:
-                self._link.write_several([head + size, data, b"\r\n"])
-        elif small or not head:
-            self._link.write(head + data if head else data)
+                link.write(head + data)
+        elif self._chunked:
+            link.write_several([b"%b%x\r\n" % (head, len(data)), data, b"\r\n"])
+        elif head:
+            link.write_several([head, data])
         else:
-            self._link.write_several([head, data])
+            link.write(data)
 
 
 def _status_line(status: int, version: str) -> bytes:

@@ -112,7 +112,6 @@ async def serving(pipeline: Pipeline, listeners: Sequence[socket.socket]) -> Asy
     finally:
         for server in servers:
             server.close()
-        await hypercorn.drain()
         await lane.drain(pipeline.parts.settings.server.drain_seconds)
         await hypercorn.close()
 

@@ -40,8 +40,6 @@ COVERED_BY_JOURNEYS = {
     "sub2api/gateway/call_log.py",
     "sub2api/platforms/interface.py",
     "sub2api/platforms/model_lists.py",
-    "sub2api/server/express.py",
-    "sub2api/server/handover.py",
     "sub2api/server/run.py",
     "sub2api/store/revisions.py",
     "sub2api/web/app.py",
