@@ -90,6 +90,8 @@ _heads: dict[bytes, tuple[Any, ...]] = {}
 A client's next head differs from its last one in the length only, as a rule.
 """
 _MOST_HEADS = 512
+_MOST_KNOWN_HEAD = 4096
+"""Larger heads are not kept: anybody may send them."""
 _LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})(?=\r\n)")
 
 
@@ -103,6 +105,8 @@ def read_head(data: bytes) -> Head:
     if known is not None:
         return Head(*known, int(line[1]))  # type: ignore[call-arg]  # a tuple of unknown length
     head = _read(data)
+    if len(known_as) > _MOST_KNOWN_HEAD:
+        return head
     # With another framing beside the length it would have been refused: only the value can differ.
     if len(_heads) >= _MOST_HEADS:
         del _heads[next(iter(_heads))]

@@ -66,7 +66,8 @@ async def serving(
 
 async def answered(port: int, key: str, seconds: float = 30.0) -> None:
     """Wait until a call is answered."""
-    async with asyncio.timeout(seconds), httpx.AsyncClient() as client:
+    # One call, however long the start takes: an inherited socket keeps it waiting.
+    async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds) as client:
         while True:
             try:
                 url = f"http://127.0.0.1:{port}/v1/messages"
@@ -196,11 +197,17 @@ async def test_the_next_process_may_start_before_this_one_stops(
     with listening() as probe:
         port = probe.getsockname()[1]
     environment = {"SERVER_PORT": str(port), "SERVER_REUSE_PORT": "true"}
-    async with serving(tmp_path, **environment) as first:
-        await answered(port, key)
-        async with serving(tmp_path, **environment) as second:
-            await asyncio.sleep(2.5)
-            assert await stopped(first) == 0
-            for _ in range(20):
-                await answered(port, key, seconds=5)
-            assert await stopped(second) == 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.setblocking(False)
+        told = {**environment, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with serving(tmp_path, **environment) as first:
+            await answered(port, key)
+            async with serving(tmp_path, **told) as second:
+                async with asyncio.timeout(30):
+                    ready = await asyncio.get_running_loop().sock_recv(ear, 99)
+                assert ready == b"READY=1"
+                assert await stopped(first) == 0
+                for _ in range(20):
+                    await answered(port, key, seconds=5)
+                assert await stopped(second) == 0
