@@ -1,6 +1,6 @@
 # One word each; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check bench bench-peers soak zipapp prices settings-doc test-bare clean
+.PHONY: help setup run dev test check bench bench-peers soak attacks fuzz zipapp prices settings-doc test-bare clean
 
 help: ## Print these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,15 @@ bench-peers: ## The same with LiteLLM's proxy, in an environment of its own
 soak: ## Ten minutes of mixed load on a vendor in a bad mood: does anything grow, do the books agree?
 	@sh tools/setup.sh dev
 	@.venv/bin/python -m tests.soak $(ARGS)
+
+attacks: ## Slow clients, floods and large bodies: does everybody else notice? (minutes; a quiet machine)
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m pytest -q tests/attacks $(ARGS)
+
+fuzz: ## Fuzz the request side, then the reply side (ARGS="--minutes 15 --seed 1")
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m tests.fuzz.fuzz_requests $(ARGS)
+	@.venv/bin/python -m tests.fuzz.fuzz_streams $(ARGS)
 
 zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 	@sh tools/setup.sh dev
