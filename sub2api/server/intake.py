@@ -50,7 +50,7 @@ ELSEWHERE = Elsewhere()
 class Intake:
     """Reads one connection's requests, one after the other. `limit` bounds a body, in bytes."""
 
-    __slots__ = ("_blank", "_body", "_first", "_limit", "_request", "buffer")
+    __slots__ = ("_blank", "_body", "_first", "_judged", "_limit", "_request", "_seen", "buffer")
 
     def __init__(self, limit: int) -> None:
         self.buffer = b""
@@ -58,6 +58,10 @@ class Intake:
         self._first = True
         self._blank = False
         """Whether the empty line that may stand before a request has been passed over."""
+        self._judged = False
+        """Whether the request line is known to be ours: it is not looked at with every byte."""
+        self._seen = 0
+        """Up to here there is no end of the head."""
         self._request: Request | None = None
         self._body: SizedBody | ChunkedBody | None = None
 
@@ -88,21 +92,23 @@ class Intake:
         """
         if self._request is not None:
             return self._read_body(self._request)
-        if self._is_elsewhere():
+        if not self._judged and self._is_elsewhere():
             return ELSEWHERE
         buffer = self.buffer
         if self._first and _PREFACE.startswith(buffer):
             return None
-        end = buffer.find(b"\r\n\r\n") + 4
+        end = buffer.find(b"\r\n\r\n", self._seen) + 4
         if end < 4:
             self._check_partial()
+            self._seen = max(0, len(buffer) - 3)
             return None
         if end > MOST_HEAD:
             raise _head_too_large()
         head = read_head(buffer[:end])
         if head.upgrades or not is_gateway(head.path):
             return ELSEWHERE
-        self._first = self._blank = False
+        self._first = self._blank = self._judged = False
+        self._seen = 0
         self.buffer = buffer[end:]
         return self._accept(head)
 
@@ -150,10 +156,14 @@ class Intake:
         if self.buffer.startswith(b"\r\n") and not self._blank:
             # An empty line before a request line is passed over (RFC 9112 2.2); one is enough.
             self._blank = True
+            self._seen = 0
             self.buffer = self.buffer[2:]
         buffer = self.buffer
         if self._first and buffer.startswith(b"PRI"):
             return buffer.startswith(_PREFACE)
+        if buffer.find(b"\n", 0, MOST_LINE + 2) < 0:
+            return False
+        self._judged = True
         line = _REQUEST_LINE.match(buffer, 0, MOST_LINE + 2)
         if line is None:
             return False
@@ -171,7 +181,7 @@ class Intake:
                 raise BadRequest(f"The request line is longer than {MOST_LINE} bytes.", 431)
             if buffer[:1] not in b"\r" and not buffer[:1].isalpha():
                 raise BadRequest("The request is not proper HTTP/1.1.")
-        elif b"\n\n" in buffer or not buffer[:line_end].endswith(b"\r"):
+        elif buffer.find(b"\n\n", self._seen) >= 0 or not buffer[:line_end].endswith(b"\r"):
             raise BadRequest("A line of the request's head does not end with CRLF.")
 
 

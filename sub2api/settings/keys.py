@@ -104,7 +104,8 @@ class Server:
     reuse_port: bool = key(
         False,
         "Let another process listen on the same port (SO_REUSEPORT): the next release starts "
-        "before this one stops.",
+        "before this one stops. Nobody is refused, but a connection that arrives in the moment "
+        "of closing may be reset; socket activation has no such moment.",
         SWITCH,
     )
     max_connections: int = key(

@@ -149,7 +149,7 @@ def cuts_of(data: bytes) -> tuple[tuple[int, ...], ...]:
     rng = random.Random(hashlib.sha256(data).digest())
     size = len(data)
     several = tuple(sorted(rng.randrange(size + 1) for _ in range(rng.randrange(2, 12))))
-    single = tuple(range(1, size)) if size <= 1000 or rng.random() < 0.05 else ()
+    single = tuple(range(1, size)) if size <= 200 or rng.random() < 0.05 else ()
     return (rng.randrange(size + 1),), several, single
 
 

@@ -45,17 +45,17 @@ def _blocks() -> dict[str, list[bytes]]:
     return found
 
 
-_BLOCKS = _blocks()
-_METHODS = _BLOCKS["methods"]
-_PATHS = [*_BLOCKS["paths"], b"/v1/messages?" + b"q" * 4000]
-_VERSIONS = _BLOCKS["versions"]
-_LENGTHS = _BLOCKS["lengths"]
-_CODINGS = _BLOCKS["codings"]
-_NAMES = [*_BLOCKS["names"], b"X" * 300]
-_VALUES = [*_BLOCKS["values"], b"a" * 4000]
-_HOSTS = [*_BLOCKS["hosts"], b"a" * 300]
+BLOCKS = _blocks()
+_METHODS = BLOCKS["methods"]
+_PATHS = [*BLOCKS["paths"], b"/v1/messages?" + b"q" * 4000]
+_VERSIONS = BLOCKS["versions"]
+_LENGTHS = BLOCKS["lengths"]
+_CODINGS = BLOCKS["codings"]
+_NAMES = [*BLOCKS["names"], b"X" * 300]
+_VALUES = [*BLOCKS["values"], b"a" * 4000]
+_HOSTS = [*BLOCKS["hosts"], b"a" * 300]
 _CHUNKED_BODIES = [
-    *_BLOCKS["chunks"],
+    *BLOCKS["chunks"],
     *[b"5;" + b"x" * length + b"\r\nabcde\r\n0\r\n\r\n" for length in (900, 2000)],
     *[b"0\r\nX: " + b"x" * length + b"\r\n\r\n" for length in (7000, 9000)],
 ]
@@ -81,7 +81,7 @@ def _request_lines() -> dict[str, bytes]:
             "before",
             {
                 each: each + post(BODY)
-                for each in _BLOCKS["before"]
+                for each in BLOCKS["before"]
             },
         ),
     }  # fmt: skip
@@ -94,17 +94,17 @@ def _fields() -> dict[str, bytes]:
         **_named("host", {each: post(BODY).replace(HOST, b"Host: " + each) for each in _HOSTS}),
         **_named("host of 1.0", {each: _old(b"Host: " + each) for each in _HOSTS[7:14]}),
         **_named("expect", {each: post(BODY, b"Expect: " + each)
-                            for each in _BLOCKS["expectations"]}),
+                            for each in BLOCKS["expectations"]}),
         **_named("connection", {each: post(b"", b"Connection: " + each)
-                                for each in _BLOCKS["connections"]}),
+                                for each in BLOCKS["connections"]}),
         **_named("connection, body", {each: post(BODY, b"Connection: " + each)
-                                      for each in _BLOCKS["connections"][:5]}),
+                                      for each in BLOCKS["connections"][:5]}),
         **_named("connection of 1.0", {each: _old(HOST, b"Connection: " + each)
-                                       for each in _BLOCKS["connections"][:5]}),
+                                       for each in BLOCKS["connections"][:5]}),
         **_named("upgrade", {each: post(BODY, b"Upgrade: " + each, b"Connection: upgrade")
-                             for each in _BLOCKS["upgrades"]}),
+                             for each in BLOCKS["upgrades"]}),
         **_named("encoding", {each: post(BODY, b"Content-Encoding: " + each)
-                              for each in _BLOCKS["encodings"]}),
+                              for each in BLOCKS["encodings"]}),
     }  # fmt: skip
 
 

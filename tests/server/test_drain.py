@@ -203,7 +203,7 @@ async def test_a_restart_on_an_inherited_socket_loses_nobody(
     assert set(load.outcomes) == {"200"}, load.outcomes
 
 
-async def test_a_restart_with_a_shared_port_loses_nobody(
+async def test_a_restart_with_a_shared_port_refuses_nobody(
     tmp_path: Path, upstream: DemoUpstream, key: str
 ) -> None:
     port = free_port()
@@ -220,4 +220,7 @@ async def test_a_restart_with_a_shared_port_loses_nobody(
                 load._done = True
                 await asyncio.sleep(0.5)
                 assert await second.stopped() == 0
-    assert set(load.outcomes) == {"200"}, load.outcomes
+    # Whoever the kernel has queued at the first listener in the moment it closes is reset: that is
+    # why the manual recommends socket activation, which promises more (see the test above).
+    assert set(load.outcomes) <= {"200", "ConnectionResetError"}, load.outcomes
+    assert load.outcomes["ConnectionResetError"] <= load.outcomes["200"] / 50, load.outcomes
