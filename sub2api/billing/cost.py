@@ -15,9 +15,10 @@ import msgspec
 from sub2api.billing.prices import TOKEN_CLASSES, Price, Rate, unit_price
 from sub2api.model.tokens import Tokens
 
-_BY_MODALITY = ("input_audio", "input_image", "output_audio", "output_image")
-_COMMON = tuple(name for name in TOKEN_CLASSES if name not in {*_BY_MODALITY, "reasoning"})
+_PLAIN = frozenset(TOKEN_CLASSES) - {"reasoning"}
+"""Classes that are counted as they are; reasoning is inside `output`, searches are no tokens."""
 _NO_RATE = Rate({})
+_MOST_SCALES = 64
 PER = 1_000_000
 """Unit prices are per this many tokens."""
 
@@ -38,33 +39,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def cost_of(tokens: Tokens, price: Price, *, multiplier: Decimal = Decimal(1)) -> Cost:
-    """Return what `tokens` cost at `price`, times the group's multiplier (0 = free).
-
-    The rate is chosen by the tier the vendor reports (an unknown one is charged as standard) and by
-    the length of the whole prompt, cached parts included. Raises ValueError for a multiplier that
-    is negative or not a number.
-    """
-    if not multiplier.is_finite() or multiplier < 0:
-        msg = "a multiplier is a finite number, 0 or more"
-        raise ValueError(msg)
-    rates = price.rates_for(tokens.service_tier, tokens.prompt)
-    units: dict[str, int] = {}
-    total = 0
-    for name, count in _counts(tokens, rates):
-        unit = units[name] = unit_price(rates, name)
-        total += count * unit
-    if tokens.web_searches and price.web_search is not None:
-        total += tokens.web_searches * price.web_search * PER
-        units["web_search"] = price.web_search
-    list_cost = cost = _rounded(total, PER)
-    if multiplier != 1:
-        numerator, denominator = multiplier.as_integer_ratio()
-        cost = _rounded(total * numerator, PER * denominator)
-    return Cost(
-        list_cost=list_cost,
-        cost=cost,
-        pricing=_evidence(tokens, price, rates, units, str(multiplier)),
-    )
+    """Return what `tokens` cost at `price`: see `Tariff`, which is for more than one reply."""
+    return Tariff(price, multiplier).cost(tokens)
 
 
 @lru_cache(1024)
@@ -73,41 +49,104 @@ def multiplier_of(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _counts(tokens: Tokens, rates: list[Rate]) -> list[tuple[str, int]]:
-    """Return the tokens of each class that occurs.
+class _Scale:
+    """The unit prices that hold for one service tier and length of prompt."""
 
-    Reasoning is counted inside `output`, and is taken out of it only if it has its own price.
+    def __init__(self, price: Price, multiplier: Decimal, tier: str, above: int) -> None:
+        rates = price.rates_for(tier, above + 1)
+        used = rates[0] if rates else _NO_RATE
+        self.units = {name: unit_price(rates, name) for name in TOKEN_CLASSES}
+        self.parts_reasoning = any("reasoning" in rate.units for rate in rates)
+        self._common = {"source": price.source, "model": price.model}
+        self._rest = {
+            "tier": tier,
+            "priced_tier": used.tier,
+            "above": used.above,
+            "multiplier": str(multiplier),
+        }
+        self._known: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def evidence(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Return what the usage row keeps of a cost in these classes. Shared: nobody changes it."""
+        known = self._known.get(classes)
+        if known is None:
+            units = {name: self.units[name] for name in classes}
+            known = self._known[classes] = {**self._common, "units": units, **self._rest}
+        return known
+
+
+class Tariff:
+    """A price and a group's multiplier (0 = free), ready for many replies.
+
+    The rate is chosen by the tier the vendor reports (an unknown one is charged as standard) and by
+    the length of the whole prompt, cached parts included. Raises ValueError for a multiplier that
+    is negative or not a number.
     """
-    counts = [(name, count) for name in _COMMON if (count := getattr(tokens, name))]
-    if tokens.input_audio or tokens.input_image or tokens.output_audio or tokens.output_image:
-        counts += [(name, count) for name in _BY_MODALITY if (count := getattr(tokens, name))]
-    if not tokens.reasoning or not any("reasoning" in rate.units for rate in rates):
-        return counts
-    reasoning = min(tokens.reasoning, tokens.output)
-    plain = [
-        (name, count - reasoning if name == "output" else count)
-        for name, count in counts
-        if name != "output" or count > reasoning
-    ]
-    return [*plain, ("reasoning", reasoning)] if reasoning else plain
+
+    def __init__(self, price: Price, multiplier: Decimal = Decimal(1)) -> None:
+        if not multiplier.is_finite() or multiplier < 0:
+            msg = "a multiplier is a finite number, 0 or more"
+            raise ValueError(msg)
+        self.price = price
+        self._multiplier = multiplier
+        self._ratio = None if multiplier == 1 else multiplier.as_integer_ratio()
+        self._steps = sorted({rate.above for rate in price.rates if rate.above})
+        self._scales: dict[tuple[str, int], _Scale] = {}
+
+    def cost(self, tokens: Tokens) -> Cost:
+        """Return what a reply costs."""
+        scale = self._scale(tokens)
+        counts = msgspec.to_builtins(tokens)  # the classes that occur, in their order
+        searches = 0
+        if not counts.keys() <= _PLAIN:
+            searches = counts.get("web_searches", 0)
+            counts = _parted(counts, scale)
+        units = scale.units
+        total = 0
+        for name, count in counts.items():
+            total += count * units[name]
+        pricing = scale.evidence(tuple(counts))
+        if searches:
+            total, pricing = self._with_searches(searches, total, pricing)
+        list_cost = cost = _rounded(total, PER)
+        if self._ratio is not None:
+            cost = _rounded(total * self._ratio[0], PER * self._ratio[1])
+        return Cost(list_cost, cost, pricing)
+
+    def _scale(self, tokens: Tokens) -> _Scale:
+        above = 0
+        if self._steps:
+            prompt = tokens.prompt
+            above = max([step for step in self._steps if prompt > step], default=0)
+        asked = (tokens.service_tier, above)
+        scale = self._scales.get(asked)
+        if scale is None:
+            scale = _Scale(self.price, self._multiplier, *asked)
+            if len(self._scales) < _MOST_SCALES:  # vendors name tiers, and may name any
+                self._scales[asked] = scale
+        return scale
+
+    def _with_searches(
+        self, searches: int, total: int, pricing: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        each = self.price.web_search
+        if each is None:
+            return total, {**pricing, "unpriced": ["web_search"]}
+        units = {**pricing["units"], "web_search": each}
+        return total + searches * each * PER, {**pricing, "units": units}
 
 
-def _evidence(
-    tokens: Tokens, price: Price, rates: list[Rate], units: dict[str, int], multiplier: str
-) -> dict[str, Any]:
-    used = rates[0] if rates else _NO_RATE
-    evidence: dict[str, Any] = {
-        "source": price.source,
-        "model": price.model,
-        "units": units,
-        "tier": tokens.service_tier,
-        "priced_tier": used.tier,
-        "above": used.above,
-        "multiplier": multiplier,
-    }
-    if tokens.web_searches and price.web_search is None:
-        evidence["unpriced"] = ["web_search"]
-    return evidence
+def _parted(counts: dict[str, int], scale: _Scale) -> dict[str, int]:
+    """Keep what is priced by the token; take reasoning out of `output` if it has its own price."""
+    parted = {name: count for name, count in counts.items() if name in _PLAIN}
+    if scale.parts_reasoning and (
+        reasoning := min(counts.get("reasoning", 0), counts.get("output", 0))
+    ):
+        parted["output"] -= reasoning
+        if not parted["output"]:
+            del parted["output"]
+        parted["reasoning"] = reasoning
+    return parted
 
 
 def _rounded(numerator: int, denominator: int) -> int:

@@ -16,7 +16,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sub2api.billing import lines, recovery, segments
 from sub2api.billing.records import Close, Open, Progress
@@ -33,12 +33,9 @@ _RETRY_SECONDS = 1.0
 """Pause after a failed write or rotation before the next try."""
 
 
-class _Entry(NamedTuple):
-    """A line not written yet. When the disk refuses, only closes are kept for the next try."""
-
-    call_id: str
-    line: bytes
-    keep: bool
+_Entry = tuple[str, bytes, bool]
+"""A call's line that is not written yet. When the disk refuses, only those with True (closes) are
+kept for the next try."""
 
 
 class Journal:
@@ -73,7 +70,7 @@ class Journal:
             raise SettingsError(msg) from error
         self._held: set[Segment] = {self._active}
         self._total = 0
-        self._calls: dict[str, set[Segment]] = {}
+        self._calls: dict[str, tuple[Segment, ...]] = {}
         self._pending: dict[str, Close] = {}
         self._arrived = asyncio.Event()
         self._buffer: list[_Entry] = []
@@ -88,13 +85,18 @@ class Journal:
 
         Raises ClientError (503) when it cannot be recorded: the call must not be made.
         """
+        self.opened(record.call_id, lines.encode(record))
+
+    def opened(self, call_id: str, line: bytes) -> None:
+        """Do what `open` does with a record that is a line already (`lines.Opening`)."""
         self._admit()
-        known = record.call_id in self._calls
-        self._calls.setdefault(record.call_id, set())
-        self._buffer.append(_Entry(record.call_id, lines.encode(record), keep=False))
+        known = call_id in self._calls
+        if not known:
+            self._calls[call_id] = ()
+        self._buffer.append((call_id, line, False))
         if not self._write():
             if not known:
-                del self._calls[record.call_id]
+                del self._calls[call_id]
             raise _refused("The gateway cannot record usage: its disk refuses writes.")
 
     def progress(self, record: Progress) -> None:
@@ -103,7 +105,7 @@ class Journal:
         Dropped when the journal is full: it only matters if the process dies too.
         """
         if self._total < self._max_total_bytes:
-            self._later(_Entry(record.call_id, lines.encode(record), keep=False))
+            self._later((record.call_id, lines.encode(record), False))
 
     def close(self, record: Close) -> None:
         """Record that a call has ended; written before the loop turns, pending until confirmed.
@@ -115,10 +117,11 @@ class Journal:
             log.error("a call was closed twice", extra={"call": record.call_id})
             return
         record, line = lines.prepare(record)
-        self._calls.setdefault(record.call_id, set())
+        self._calls.setdefault(record.call_id, ())
         self._pending[record.call_id] = record
-        self._later(_Entry(record.call_id, line, keep=True))
-        self._arrived.set()
+        self._later((record.call_id, line, True))
+        if len(self._pending) == 1:
+            self._arrived.set()
 
     def _admit(self) -> None:
         if self._closed:
@@ -142,26 +145,31 @@ class Journal:
     def _write(self) -> bool:
         """Write the buffer in one go; tell whether the disk took it (if not, closes stay)."""
         active, buffer = self._active, self._buffer
-        data = buffer[0].line if len(buffer) == 1 else b"".join([entry.line for entry in buffer])
+        data = buffer[0][1] if len(buffer) == 1 else b"".join([line for _, line, _ in buffer])
         before = active.size
         try:
             active.append(data)
         except OSError as error:
-            self._buffer = [entry for entry in self._buffer if entry.keep]
+            self._buffer = [entry for entry in buffer if entry[2]]
             self._changed(failing=True, reason=error.strerror)
             return False
         if self._failing:
             self._changed(failing=False)
         self._total += active.size - before
-        calls, live = self._calls, active.live
-        for call_id, _, _ in buffer:
-            if (where := calls.get(call_id)) is not None:
-                where.add(active)
-                live.add(call_id)
+        self._note(active, buffer)
         buffer.clear()
         if active.size >= self._max_segment_bytes:
             self._rotate()
         return True
+
+    def _note(self, active: Segment, written: list[_Entry]) -> None:
+        """Remember which calls' records a file has: it stays until all of them are confirmed."""
+        calls = self._calls
+        for call_id, _, _ in written:
+            where = calls.get(call_id)
+            if where is not None and active not in where:
+                calls[call_id] = (*where, active)
+                active.live.add(call_id)
 
     def _changed(self, *, failing: bool, reason: str | None = None) -> None:
         if failing and not self._failing:
@@ -227,7 +235,8 @@ class Journal:
                 self._total += segment.size
                 segment.live.update(close.call_id for close in adopted.closes)
             for close in adopted.closes:
-                self._calls.setdefault(close.call_id, set()).update(adopted.segments)
+                held = self._calls.get(close.call_id, ())
+                self._calls[close.call_id] = (*held, *adopted.segments)
                 self._pending.setdefault(close.call_id, close)
             for segment in adopted.segments:
                 self._drop_if_done(segment)

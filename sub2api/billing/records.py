@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sub2api.billing.cost import cost_of, multiplier_of
+from sub2api.billing.cost import Tariff, multiplier_of
 from sub2api.billing.prices import Price
 from sub2api.model.tokens import Tokens, Usage
 from sub2api.model.usage import UsageRow
@@ -76,15 +76,7 @@ class Close(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 Record = Open | Progress | Close
 
 
-_RARE = (
-    "input_audio",
-    "input_image",
-    "output_audio",
-    "output_image",
-    "reasoning",
-    "web_searches",
-    "service_tier",
-)
+_COLUMNS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_long"})
 
 
 def fill_usage(row: UsageRow, tokens: Tokens, received: dict[str, Any]) -> None:
@@ -98,25 +90,38 @@ def fill_usage(row: UsageRow, tokens: Tokens, received: dict[str, Any]) -> None:
     row.cache_read_tokens = tokens.cache_read
     row.cache_creation_tokens = tokens.cache_write
     row.cache_creation_long_tokens = tokens.cache_write_long
-    row.details = {name: value for name in _RARE if (value := getattr(tokens, name))}
+    occurring = msgspec.to_builtins(tokens)
+    row.details = (
+        {}
+        if occurring.keys() <= _COLUMNS
+        else {name: value for name, value in occurring.items() if name not in _COLUMNS}
+    )
     row.received = received
 
 
-def fill_money(row: UsageRow, tokens: Tokens, price: Price | None, *, charge: bool) -> None:
-    """Set a row's money columns for its multiplier.
+def fill_money(row: UsageRow, tokens: Tokens, tariff: Tariff | None, *, charge: bool) -> None:
+    """Set a row's money columns.
 
-    Without a price, `cost` and `list_cost` are None (unknown, not free) and nothing is charged.
+    Without a tariff, `cost` and `list_cost` are None (unknown, not free) and nothing is charged.
     """
-    if price is None:
+    if tariff is None:
         row.cost = row.list_cost = None
         row.charged = 0
         row.pricing = {}
         return
-    cost = cost_of(tokens, price, multiplier=multiplier_of(row.multiplier))
+    cost = tariff.cost(tokens)
     row.cost = cost.cost
     row.list_cost = cost.list_cost
     row.charged = cost.cost if charge else 0
     row.pricing = cost.pricing
+
+
+def tariff_of(price: Price | None, multiplier: str) -> Tariff | None:
+    """Return the tariff of a row's price and multiplier.
+
+    Raises ValueError or ArithmeticError when the multiplier is no number that can be charged.
+    """
+    return None if price is None else Tariff(price, multiplier_of(multiplier))
 
 
 def recovered(opened: Open, progress: Progress | None) -> Close:
@@ -133,5 +138,5 @@ def recovered(opened: Open, progress: Progress | None) -> Close:
         truncated=True,
     )
     fill_usage(row, usage.tokens, usage.received)
-    fill_money(row, usage.tokens, opened.price, charge=opened.charge)
+    fill_money(row, usage.tokens, tariff_of(opened.price, row.multiplier), charge=opened.charge)
     return Close(row=row)

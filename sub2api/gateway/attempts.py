@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from typing import NoReturn
 
 from sub2api.errors import Next, TransportError, UpstreamError
 from sub2api.gateway.admission import another
 from sub2api.gateway.answer import State, status_for
+from sub2api.gateway.failures import broken
+from sub2api.gateway.legs import Leg
 from sub2api.gateway.metering import Ending
 from sub2api.gateway.parts import Parts
-from sub2api.gateway.relay import Plan, StreamRelay, broken, is_event_stream, relay_whole
+from sub2api.gateway.preparation import leg_of
+from sub2api.gateway.relay import StreamRelay, is_event_stream, relay_whole
 from sub2api.gateway.walk import Walk
-from sub2api.model.accounts import DisconnectPolicy
-from sub2api.model.routes import Operation, Wire
+from sub2api.model.accounts import Account
 from sub2api.platforms import BY_NAME
 from sub2api.platforms.forwarding import to_client
-from sub2api.platforms.interface import Outgoing
-from sub2api.transport.messages import Deadlines, Request, Response
+from sub2api.transport.messages import Response
 from sub2api.upstream.catalogue import Candidate
 
 log = logging.getLogger(__name__)
 
 ERROR_BODY_LIMIT = 2 << 20
 ERROR_BODY_SECONDS = 10.0
-_deadlines = lru_cache(16)(Deadlines)
 
 
 async def run(parts: Parts, walk: Walk, ranking: list[Candidate], first: Candidate) -> Ending:
@@ -80,104 +79,53 @@ async def refuse(walk: Walk, failures: list[UpstreamError]) -> Ending:
 
 async def attempt(parts: Parts, walk: Walk, candidate: Candidate) -> Ending:
     """Send the call to one account and relay what comes back. Raises UpstreamError on failure."""
-    proxy = candidate.account.proxy
-    if proxy is not None and proxy.status != "active":
-        # Disabled, or its password cannot be opened: never around it.
-        raise broken("proxy", "the account's proxy is disabled")
-    request = BY_NAME[candidate.account.platform].request(
-        _outgoing(walk, candidate), candidate.account
-    )
-    walk.tally.opened(candidate)
+    leg = leg_of(parts, walk, candidate)
+    body = walk.body
+    for edit in leg.edits:
+        body = edit(body)
+    walk.tally.opened(leg)
     parts.catalogue.used(candidate.account)
-    walk.departure.calling_upstream(policy_of(parts, candidate))
+    walk.departure.calling_upstream(leg.policy)
     try:
-        return await _exchange(parts, walk, candidate, request)
+        return await _exchange(parts, walk, leg, body)
     except TransportError as error:
         raise broken(error.cause, str(error)) from error
 
 
-async def _exchange(parts: Parts, walk: Walk, candidate: Candidate, request: Request) -> Ending:
-    settings = parts.settings.gateway
-    streams = walk.peek.stream
-    limit = settings.first_byte_timeout_stream if streams else settings.first_byte_timeout
-    clock, answer = parts.clock, walk.answer
+async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
+    clock, answer, plan, account = parts.clock, walk.answer, leg.plan, leg.candidate.account
     began = clock.monotonic()
-    response = await parts.pool.send(
-        request,
-        lane=candidate.account.id,
-        limit=settings.max_conns_per_account,
-        proxy=candidate.account.proxy,
-        deadlines=_deadlines(settings.connect_timeout, limit, settings.idle_timeout),
+    response = await parts.pool.exchange(
+        leg.target,
+        body,
+        lane=account.id,
+        limit=parts.settings.gateway.max_conns_per_account,
+        deadlines=leg.deadlines,
     )
     try:
         answer.waited_upstream += clock.monotonic() - began
-        if not 200 <= response.status < 300:
-            await _judge(walk, candidate, response)
         walk.tally.upstream_request_id = _upstream_id(response)
-        plan = _plan(parts, walk, candidate)
-        if not (streams and is_event_stream(response)):
+        if not 200 <= response.status < 300:
+            await _judge(account, response)
+        if not (plan.stream and is_event_stream(response)):
             return await relay_whole(response, plan, answer, walk.tally)
         relay = StreamRelay(response, plan, answer, walk.tally)
         # One deadline for the head and the first event.
+        limit = leg.deadlines.first_byte
         remaining = max(0.001, limit - (clock.monotonic() - began)) if limit else 0.0
         if not await relay.first(clock, remaining):
             raise broken("empty_stream")
-        response.idle = settings.idle_timeout
+        response.idle = leg.deadlines.idle
         return await relay.run()
     finally:
         response.close()
 
 
-async def _judge(walk: Walk, candidate: Candidate, response: Response) -> NoReturn:
+async def _judge(account: Account, response: Response) -> NoReturn:
     """Raise the UpstreamError that a refusal means."""
-    walk.tally.upstream_request_id = _upstream_id(response)
     response.idle = ERROR_BODY_SECONDS
     body = await _error_body(response)
-    raise BY_NAME[candidate.account.platform].judge(response.status, response.headers, body)
-
-
-def policy_of(parts: Parts, candidate: Candidate) -> DisconnectPolicy:
-    """Return the disconnect policy of a call: its group's, else the setting's."""
-    group = candidate.group
-    return (group.disconnect if group else None) or parts.settings.gateway.disconnect
-
-
-def _outgoing(walk: Walk, candidate: Candidate) -> Outgoing:
-    match, peek, body = walk.call.match, walk.peek, walk.body
-    if candidate.upstream_model != peek.model and match.wire is not Wire.GEMINI:
-        body = walk.dialect.rename_model(body, candidate.upstream_model)
-    return Outgoing(
-        wire=match.wire,
-        operation=match.operation,
-        method=walk.call.method,
-        tail=match.tail,
-        version=match.version,
-        model=candidate.upstream_model,
-        action=match.action,
-        query=walk.call.query,
-        headers=walk.call.headers,
-        memo=walk.call.memo,
-        body=body,
-        stream=peek.stream,
-        wants_usage=peek.wants_usage,
-    )
-
-
-def _plan(parts: Parts, walk: Walk, candidate: Candidate) -> Plan:
-    peek = walk.peek
-    renamed = candidate.upstream_model != peek.model
-    return Plan(
-        dialect=walk.dialect,
-        operation=walk.call.match.operation,
-        stream=peek.stream,
-        client_model=peek.model if renamed else None,
-        upstream_model=candidate.upstream_model,
-        drop_usage=not peek.wants_usage,
-        max_event=parts.settings.gateway.max_event_size,
-        binds=walk.dialect.wire is Wire.RESPONSES
-        and walk.call.match.operation is Operation.GENERATE
-        and peek.stores,
-    )
+    raise BY_NAME[account.platform].judge(response.status, response.headers, body)
 
 
 async def _error_body(response: Response) -> bytes:
@@ -188,10 +136,9 @@ async def _error_body(response: Response) -> bytes:
 
 
 def _upstream_id(response: Response) -> str:
-    for name, value in response.headers:
-        if name in {b"request-id", b"x-request-id"}:
-            return value.decode("latin-1").strip()[:128]
-    return ""
+    fields = response.fields
+    value = fields.get(b"request-id") or fields.get(b"x-request-id")
+    return "" if value is None else value.decode("latin-1").strip()[:128]
 
 
 def _log_failure(walk: Walk, candidate: Candidate, error: UpstreamError) -> None:

@@ -6,20 +6,22 @@ Every way a call can end (a proper end, a failure, a client that leaves, a shutd
 
 from __future__ import annotations
 
+from copy import copy
+
 import msgspec
 
-from sub2api.billing.prices import Price
-from sub2api.billing.records import Binding, Close, Open, Progress, fill_money, fill_usage
+from sub2api.billing.records import Binding, Close, Progress, fill_money, fill_usage
 from sub2api.gateway.call import Call
+from sub2api.gateway.legs import Leg, row_of
 from sub2api.gateway.parts import Parts
 from sub2api.model.callers import Caller
 from sub2api.model.tokens import Tokens, Usage
 from sub2api.model.usage import SettledBy, UsageRow
 from sub2api.protocols.interface import Peek
-from sub2api.upstream.catalogue import Candidate
 
 BINDING_SECONDS = 30 * 86400
 _PROGRESS_SECONDS = 1.0
+_NOTHING = Tokens()
 _EVENT_OVERHEAD = {"messages": 110, "chat": 220, "responses": 190, "gemini": 130}
 """Bytes of one streamed event that are not text, by wire: only estimates use it."""
 
@@ -44,10 +46,9 @@ class Tally:
         self._call = call
         self._caller = caller
         self._peek = peek
-        self._started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
-        self._candidate: Candidate | None = None
+        self.started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
+        self._leg: Leg | None = None
         self._row: UsageRow | None = None
-        self._price: Price | None = None
         self._usage: Usage | None = None
         self._last_progress = float("-inf")
         self._first_token_at: float | None = None
@@ -67,7 +68,7 @@ class Tally:
     @property
     def platform(self) -> str:
         """The vendor that was called last, "" for none."""
-        return self._candidate.account.platform if self._candidate else ""
+        return self._leg.row.platform if self._leg is not None else ""
 
     @property
     def first_token_after(self) -> float | None:
@@ -75,21 +76,18 @@ class Tally:
         first = self._first_token_at
         return first - self._call.arrived if first is not None else None
 
-    def opened(self, candidate: Candidate) -> None:
+    def opened(self, leg: Leg) -> None:
         """An account is about to be called: the journal knows before the upstream does.
 
         Raises ClientError (503) when the journal cannot take more.
         """
         self.attempts += 1
-        self._candidate = candidate
+        self._leg = leg
         self._usage = None
         self._produced_bytes = self._produced_events = 0
-        if not self._records:
-            return
-        self._price = self._find_price(candidate)
-        charge = self._parts.settings.charge_users
-        row = self._attempted(candidate)
-        self._parts.journal.open(Open(row=row, price=self._price, charge=charge))
+        if self._records:
+            row = self._identified(copy(leg.row))
+            self._parts.journal.opened(row.call_id, leg.opening.line(row))
 
     def saw_reply(self, usage: Usage | None) -> None:
         """Take note of a whole reply: its settlement follows at once."""
@@ -117,11 +115,10 @@ class Tally:
     def bind(self, bound_id: str) -> None:
         """Remember that an id belongs to the account that issued it."""
         known = any(binding.bound_id == bound_id for binding in self.bindings)
-        if bound_id and not known and self._candidate is not None:
+        if bound_id and not known and self._leg is not None:
             until = self._parts.clock.now() + BINDING_SECONDS
-            self.bindings.append(
-                Binding(self._caller.key.id, bound_id, self._candidate.account.id, until)
-            )
+            account = self._leg.candidate.account
+            self.bindings.append(Binding(self._caller.key.id, bound_id, account.id, until))
 
     def failed(self) -> None:
         """The attempt failed: nothing of it is ever billed to the caller."""
@@ -133,49 +130,16 @@ class Tally:
         if self._settled or not self._records:
             return
         self._settled = True
-        row = self._row or self._new_row()
+        row = self._row or self._identified(row_of(self._call, self._caller, self._peek))
         self._ended(row, ending)
         self._parts.journal.close(Close(row=row, bindings=self.bindings))
 
-    def _find_price(self, candidate: Candidate) -> Price | None:
-        """Find the price of the name the caller asked for, else of the name the upstream knows."""
-        platform = candidate.account.platform
-        prices = self._parts.prices
-        asked = prices.find(self._peek.model, platform, self._started_at)
-        if asked is not None or candidate.upstream_model == self._peek.model:
-            return asked
-        return prices.find(candidate.upstream_model, platform, self._started_at)
-
-    def _new_row(self) -> UsageRow:
-        call, caller = self._call, self._caller
-        return UsageRow(
-            call_id=call.id,
-            user_id=caller.user.id,
-            key_id=caller.key.id,
-            key_name=caller.key.name,
-            wire=call.match.wire.value,
-            operation=call.match.operation.value,
-            model=self._peek.model,
-            stream=self._peek.stream,
-            status=0,
-            attempts=0,
-            started_at=self._started_at,
-            client_ip=call.client_ip,
-            user_agent=call.header(b"user-agent")[:512],
-        )
-
-    def _attempted(self, candidate: Candidate) -> UsageRow:
-        """Return the call's row, with the account that is tried now."""
-        row = self._row
-        if row is None:
-            row = self._row = self._new_row()
-        account, group = candidate.account, candidate.group
-        row.account_id = account.id
-        row.account_name = account.name
-        row.platform = account.platform
-        row.upstream_model = candidate.upstream_model
-        row.group_id = group.id if group else None
-        row.multiplier = group.rate_multiplier if group else "1"
+    def _identified(self, row: UsageRow) -> UsageRow:
+        """Make the row of calls alike this call's."""
+        self._row = row
+        row.call_id = self._call.id
+        row.started_at = self.started_at
+        row.client_ip = self._call.client_ip
         row.attempts = self.attempts
         return row
 
@@ -185,9 +149,9 @@ class Tally:
         if ending.settled_by == "estimated":
             return self._estimated(), "estimated"
         if ending.settled_by is not None:
-            return (usage.tokens if usage else Tokens()), ending.settled_by
+            return (usage.tokens if usage else _NOTHING), ending.settled_by
         if usage is None:
-            return Tokens(), "none"
+            return _NOTHING, "none"
         return usage.tokens, "drained" if self.client_left else "observed"
 
     def _estimated(self) -> Tokens:
@@ -211,7 +175,8 @@ class Tally:
         row.duration_ms = round((self._parts.clock.monotonic() - arrived) * 1000)
         row.first_token_ms = round((first - arrived) * 1000) if first is not None else None
         fill_usage(row, tokens, self._usage.received if self._usage else {})
-        if self._price is None and tokens == Tokens():
+        tariff = self._leg.tariff if self._leg is not None else None
+        if tariff is None and tokens == _NOTHING:
             row.cost = row.list_cost = 0
         else:
-            fill_money(row, tokens, self._price, charge=self._parts.settings.charge_users)
+            fill_money(row, tokens, tariff, charge=self._parts.settings.charge_users)

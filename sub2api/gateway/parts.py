@@ -16,12 +16,22 @@ from sub2api.model.accounts import Proxy
 from sub2api.monitoring.metrics import Metrics
 from sub2api.settings import Settings
 from sub2api.store.database import Database
-from sub2api.transport.messages import Deadlines, LaneName, Request, Response
+from sub2api.transport.messages import Deadlines, LaneName, Request, Response, Target
 from sub2api.upstream.catalogue import Catalogue
 
 
 class Sender(Protocol):
     """What the gateway needs of the transport's pool."""
+
+    def target(self, request: Request, proxy: Proxy | None) -> Target:
+        """Prepare requests like this one, whatever their bodies."""
+        ...
+
+    async def exchange(
+        self, target: Target, body: bytes, *, lane: LaneName, limit: int, deadlines: Deadlines
+    ) -> Response:
+        """Send a body; return the response once its head is there."""
+        ...
 
     async def send(
         self,
@@ -32,7 +42,7 @@ class Sender(Protocol):
         proxy: Proxy | None,
         deadlines: Deadlines,
     ) -> Response:
-        """Send a request; return the response once its head is there."""
+        """Send a request that has no likes."""
         ...
 
 

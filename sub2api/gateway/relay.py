@@ -5,61 +5,24 @@ A stream is relayed in complete events, so that a keep-alive or an error never l
 
 from __future__ import annotations
 
-import msgspec
-
 from sub2api.clock import Clock
-from sub2api.errors import (
-    TIMEOUT,
-    UPSTREAM,
-    ClientError,
-    Next,
-    TransportError,
-    UpstreamError,
-)
+from sub2api.errors import UPSTREAM, ClientError, TransportError
 from sub2api.gateway.answer import Answer, State
+from sub2api.gateway.failures import break_text, broken, error_event
+from sub2api.gateway.legs import Plan
 from sub2api.gateway.metering import Ending, Tally
 from sub2api.model.routes import Operation
-from sub2api.platforms.forwarding import to_client, value_of
-from sub2api.protocols.interface import Dialect, StreamOptions, StreamReader, StreamState
+from sub2api.platforms.forwarding import to_client
+from sub2api.protocols.interface import StreamOptions, StreamReader, StreamState
 from sub2api.protocols.sse import EventTooLarge, Frames
 from sub2api.transport.messages import Response
 
 WHOLE_REPLY_LIMIT = 64 << 20
-_BREAKS = {
-    "truncated": "The upstream broke the stream off before it was complete.",
-    "reset": "The upstream broke the stream off before it was complete.",
-    "idle_timeout": "The upstream has been silent for too long.",
-    "too_large": "The upstream sent an event that is too large.",
-}
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """How a response is to be shown. `client_model` is None when the model was not renamed."""
-
-    dialect: Dialect
-    operation: Operation
-    stream: bool
-    client_model: str | None
-    upstream_model: str
-    drop_usage: bool
-    max_event: int
-    binds: bool
 
 
 def is_event_stream(response: Response) -> bool:
     """Whether a response is an SSE stream."""
-    return "text/event-stream" in value_of(response.headers, b"content-type").lower()
-
-
-def broken(cause: str, message: str = "") -> UpstreamError:
-    """Return the error of an attempt whose bytes did not come, or came wrong."""
-    timed_out = cause in {"idle_timeout", "first_byte_timeout"}
-    shown = ClientError(
-        _BREAKS.get(cause, "The upstream could not be reached. Try again later."),
-        status=504 if timed_out else 502,
-        kind=TIMEOUT if timed_out else UPSTREAM,
-    )
-    return UpstreamError(message or cause, then=Next.OTHER_ACCOUNT, cause=cause, shown=shown)
+    return b"text/event-stream" in response.fields.get(b"content-type", b"").lower()
 
 
 async def relay_whole(response: Response, plan: Plan, answer: Answer, tally: Tally) -> Ending:
@@ -155,7 +118,7 @@ class StreamRelay:
             return
         shown = self._read(self._held)
         if self._reader.facts.state is StreamState.FAILED:
-            raise _error_event(self._reader.facts.error)
+            raise error_event(self._reader.facts.error)
         self._held = b""
         self._answered = True
         self._answer.begin(self._response.status, to_client(self._response.headers))
@@ -185,21 +148,10 @@ class StreamRelay:
             await self._answer.write(rest if shown == rest + b"\n\n" else shown)
 
     async def _break_off(self, cause: str) -> Ending:
-        error = ClientError(_BREAKS.get(cause, _BREAKS["truncated"]), status=502, kind=UPSTREAM)
+        error = ClientError(break_text(cause), status=502, kind=UPSTREAM)
         await self._answer.refuse(error)
         return Ending(self._answer.status, error=cause, truncated=True)
 
 
 def _cause(error: Exception) -> str:
     return error.cause if isinstance(error, TransportError) else "too_large"
-
-
-def _error_event(received: dict[str, object]) -> UpstreamError:
-    """Return the failure that an error event stands for, classified by its vendor's type word."""
-    text = str(received.get("type") or received.get("code") or received.get("status") or "")
-    message = str(received.get("message") or "The upstream failed.")[:2048]
-    caller = text in {"invalid_request_error", "INVALID_ARGUMENT", "not_found_error"}
-    shown = ClientError(message if caller else "The upstream failed. Try again later.",
-                        status=400 if caller else 502, kind=UPSTREAM)  # fmt: skip
-    then = Next.GIVE_UP if caller else Next.OTHER_ACCOUNT
-    return UpstreamError(f"error event: {text}", then=then, cause="error_event", shown=shown)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     """Token counts of one reply. The priced classes are disjoint: no token is counted in two.
 
     `input`, `output`: plain text (and whatever the vendor does not split out). `cache_read`: prompt

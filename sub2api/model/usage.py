@@ -26,6 +26,7 @@ class UsageRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     call_id: str
+    started_at: float
     user_id: int
     key_id: int
     key_name: str
@@ -56,7 +57,6 @@ class UsageRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     truncated: bool = False
     attempts: int = 1
     upstream_request_id: str = ""
-    started_at: float
     duration_ms: int = 0
     first_token_ms: int | None = None
     client_ip: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from sub2api.platforms.interface import Outgoing
-from sub2api.transport.messages import Headers, PreparedHeaders
+from sub2api.transport.messages import Headers
 
 _NEVER_SENT = frozenset(
     {
@@ -44,7 +44,6 @@ _NEVER_SHOWN = frozenset({b"anthropic-organization-id", b"openai-organization", 
 
 
 JSON = (b"content-type", b"application/json")
-_MOST_REMEMBERED = 32
 _PLAIN_CONNECTIONS = frozenset({b"keep-alive", b"close", b""})
 
 
@@ -73,27 +72,18 @@ def to_vendor(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def signed(
     outgoing: Outgoing, credential: tuple[bytes, bytes], *defaults: tuple[bytes, bytes]
-) -> PreparedHeaders:
-    """Return a call's headers for a vendor: what travels, what is missing, and a credential.
-
-    Worked out once per account for all calls with the same headers.
-    """
-    memo = outgoing.memo
-    found: PreparedHeaders | None = memo.get(credential)
-    if found is None:
-        headers = to_vendor(outgoing.headers)
-        names = [name for name, _ in headers]
-        headers += [default for default in defaults if default[0] not in names]
-        found = PreparedHeaders((*headers, credential))
-        if len(memo) >= _MOST_REMEMBERED:
-            memo.clear()
-        memo[credential] = found
-    return found
+) -> list[tuple[bytes, bytes]]:
+    """Return a call's headers for a vendor: what travels, what is missing, and a credential."""
+    headers = to_vendor(outgoing.headers)
+    names = [name for name, _ in headers]
+    headers += [default for default in defaults if default[0] not in names]
+    headers.append(credential)
+    return headers
 
 
 def to_client(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return the vendor's headers that a client gets: none that frames, or names the account."""
-    return [header for header in headers if _is_shown(header[0])]
+    return [(name, value.strip(b" \t")) for name, value in headers if _is_shown(name)]
 
 
 def value_of(headers: Headers, name: bytes) -> str:

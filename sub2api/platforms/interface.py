@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -13,13 +12,16 @@ from sub2api.model.accounts import Account, PlatformName
 from sub2api.model.routes import Operation, Wire
 from sub2api.transport.messages import Headers, Request
 
+Edit = Callable[[bytes], bytes]
+"""What is done to a request's body on its way. Raises ClientError 400 for a body it cannot be."""
+
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A client's call as a vendor folder sees it, ready to be addressed and signed.
+    """Calls alike, without their bodies, as a vendor folder sees them: to be addressed and signed.
 
     `tail` is the path below the version segment, `version` the client's version segment ("" if it
-    sent none). `model` is the upstream's name for the model, already in `body` where the wire has
-    it there. `stream` and `wants_usage` are the client's wishes. `memo` is `gateway.call.Call`'s.
+    sent none). `model` is the upstream's name for the model. `stream` and `wants_usage` are the
+    client's wishes.
     """
 
     wire: Wire
@@ -31,8 +33,6 @@ class Outgoing(msgspec.Struct, frozen=True):
     action: str
     query: bytes
     headers: Headers
-    memo: dict[Any, Any]
-    body: bytes
     stream: bool
     wants_usage: bool
 
@@ -41,16 +41,18 @@ class Outgoing(msgspec.Struct, frozen=True):
 class Platform:
     """One vendor, as plain functions.
 
-    `serves` are the wires it speaks natively. `request(outgoing, account)` adds URL, credential and
-    headers. `judge(status, headers, body)` classifies a refusal (status >= 400): pure, no state.
-    `models_request(account)` asks for the account's model list; `model_ids(body)` reads the answer.
-    `probe_body(model)` is the (tail, body) of the smallest possible generation.
+    `serves` are the wires it speaks natively. `request(outgoing, account)` is the request without
+    its body: URL, credential and headers; `edit(outgoing)` is what has to be done to such bodies,
+    None for nothing. `judge(status, headers, body)` classifies a refusal (status >= 400): pure, no
+    state. `models_request(account)` asks for the account's model list; `model_ids(body)` reads the
+    answer. `probe(account, model)` is the smallest possible generation.
     """
 
     name: PlatformName
     default_base_url: str
     serves: frozenset[Wire]
     request: Callable[[Outgoing, Account], Request]
+    edit: Callable[[Outgoing], Edit | None]
     judge: Callable[[int, Headers, bytes], UpstreamError]
     models_request: Callable[[Account], Request]
     model_ids: Callable[[bytes], list[str]]

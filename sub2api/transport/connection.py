@@ -11,37 +11,23 @@ import math
 from typing import Protocol, cast
 
 import httptools
-import msgspec
 
 from sub2api.errors import TransportError
-from sub2api.model.accounts import Proxy
-from sub2api.transport.messages import Deadlines
+from sub2api.transport.encoding import SMALL_BODY, opening
+from sub2api.transport.messages import Deadlines, Origin, Target
 from sub2api.transport.response import PooledResponse
 from sub2api.transport.transports import cause_of, is_cut, is_silent, read_before_end
 
-Origin = tuple[str, str, int, Proxy | None]
-"""Scheme, host, port and proxy: what a connection can be used again for."""
 READ_BUFFER = 65536
 """Bytes read at once. With `response.HIGH_WATER` it bounds what a response can hold."""
 _MOST_HEADERS = 100
 _MOST_HEADER_BYTES = 65536
+_VERSIONS = frozenset({"1.1", "1.0"})
+_BODILESS = frozenset({204, 304})
 _MOST_BARREN = 131072
 """Bytes that may pass without one of a body: a head, trailers, chunk extensions."""
 _MOST_INFORMATIONAL = 16
 _UPLOAD_SLICE = 262144
-
-
-class Message(msgspec.Struct, frozen=True):
-    """A request as it goes on the wire.
-
-    `head` includes a small body; `body` is the rest of a large one. `proxied`: the receiver is a
-    proxy that forwards (absolute-form), so a 407 is its own answer.
-    """
-
-    head: bytes
-    body: bytes
-    is_head: bool
-    proxied: bool
 
 
 class Owner(Protocol):
@@ -79,6 +65,8 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._fresh: list[bytes] = []
+        self.on_body = self._fresh.append
+        """What llhttp calls with body bytes: they go on once per read, however small they are."""
         self._barren = 0
         self._informational = 0
         self._in_head = True
@@ -92,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # What the pool calls.
 
-    async def exchange(self, message: Message, deadlines: Deadlines) -> PooledResponse:
+    async def exchange(self, target: Target, body: bytes, deadlines: Deadlines) -> PooledResponse:
         """Send a request and return its response when the head is there.
 
         Cancelling it, here or in the response's reader, closes the connection.
@@ -101,12 +89,13 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or self.closed:
             self._owner.release(self, reusable=False)
             raise TransportError("the connection is closed", cause="reset", sent=False)
-        response = self._begin(message, deadlines)
+        response = self._begin(target, deadlines)
         try:
-            if message.body:
-                await self._upload(transport, response, message, deadlines.first_byte)
+            head = opening(target, body)
+            if len(body) > SMALL_BODY:
+                await self._upload(response, head, body, deadlines.first_byte)
             else:
-                transport.write(message.head)
+                transport.write(head)
             while not response.status and response.error is None:
                 await self.wait(response, deadlines.first_byte, "first_byte_timeout")
         except BaseException:
@@ -245,18 +234,17 @@ class Connection(asyncio.BufferedProtocol):
             return
         status = parser.get_status_code()
         if 100 <= status < 200:
-            self._informational += 1
-            if self._informational > _MOST_INFORMATIONAL:
-                self._fail("the upstream sends no final response", "protocol")
+            self._interim()
             return
         if status == 407 and self._proxied:
             self._fail("the proxy cannot be used: it answered 407", "proxy")
             return
-        if objection := self._frame(status, parser.get_http_version()):
+        fields = dict(reversed(self._headers))
+        if objection := self._frame(status, parser.get_http_version(), fields):
             self._fail(objection, "protocol")
             return
         try:
-            response.begin(status, self._headers)
+            response.begin(status, self._headers, fields)
         except TransportError as error:
             self._fail(str(error), error.cause)
             return
@@ -265,9 +253,11 @@ class Connection(asyncio.BufferedProtocol):
             self._over(response, reusable=parser.should_keep_alive(), error=None)
         self._wake()
 
-    def on_body(self, body: bytes) -> None:
-        """Collect body bytes; they are passed on once per read, however small the chunks are."""
-        self._fresh.append(body)
+    def _interim(self) -> None:
+        """An informational response: the final one is still to come."""
+        self._informational += 1
+        if self._informational > _MOST_INFORMATIONAL:
+            self._fail("the upstream sends no final response", "protocol")
 
     def on_message_complete(self) -> None:
         """The body is complete: the connection is free for the next exchange."""
@@ -299,30 +289,27 @@ class Connection(asyncio.BufferedProtocol):
 
     # The rest is ours.
 
-    def _begin(self, message: Message, deadlines: Deadlines) -> PooledResponse:
+    def _begin(self, target: Target, deadlines: Deadlines) -> PooledResponse:
         response = self._response = PooledResponse(self, deadlines.idle)
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._barren = self._informational = 0
         self._answering = self._framed = False
-        self._is_head, self._proxied = message.is_head, message.proxied
+        self._is_head, self._proxied = target.is_head, target.proxied
         return response
 
     async def _upload(
-        self,
-        transport: asyncio.Transport,
-        response: PooledResponse,
-        message: Message,
-        patience: float,
+        self, response: PooledResponse, head: bytes, body: bytes, patience: float
     ) -> None:
         """Write a large body in slices, without copying it, as fast as the upstream takes them.
 
         Stops when the upstream answers before it has all: it will not read the rest. `patience`
         (`Deadlines.first_byte`) begins anew with every slice that was taken.
         """
-        view = memoryview(message.body)
+        transport = cast(asyncio.Transport, self._transport)
+        view = memoryview(body)
         self._uploading = True
-        transport.writelines([message.head, view[:_UPLOAD_SLICE]])
+        transport.writelines([head, view[:_UPLOAD_SLICE]])
         for start in range(_UPLOAD_SLICE, len(view), _UPLOAD_SLICE):
             # Let the loop see an early answer even while the kernel takes all we write.
             await asyncio.sleep(0)
@@ -333,21 +320,29 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(view[start : start + _UPLOAD_SLICE])
         self._uploading = False
 
-    def _frame(self, status: int, version: str) -> str:
+    def _frame(self, status: int, version: str, fields: dict[bytes, bytes]) -> str:
         """Learn how the body ends; return an objection if it could be understood in two ways."""
-        headers = self._headers
-        size = sum([len(name) + len(value) for name, value in headers])
-        if len(headers) > _MOST_HEADERS or size > _MOST_HEADER_BYTES:
+        if self._is_too_large():
             return "the upstream's head is too large"
-        names = [name for name, _ in headers]
-        # Read to the byte as llhttp reads it: no stripping here.
-        framings = [value for name, value in headers if name == b"transfer-encoding"]
-        if version not in {"1.1", "1.0"} or not 200 <= status <= 999:
+        if version not in _VERSIONS or not 200 <= status <= 999:
             return "the upstream does not speak HTTP/1.1"
-        if framings and (version == "1.0" or [each.lower() for each in framings] != [b"chunked"]):
-            return "the upstream's transfer-encoding is not understood"
-        self._framed = bool(framings) or status in {204, 304} or b"content-length" in names
+        coded = b"transfer-encoding" in fields
+        if coded:
+            # Read to the byte as llhttp reads it: no stripping here.
+            codings = [value for name, value in self._headers if name == b"transfer-encoding"]
+            if version == "1.0" or [each.lower() for each in codings] != [b"chunked"]:
+                return "the upstream's transfer-encoding is not understood"
+        self._framed = coded or b"content-length" in fields or status in _BODILESS
         return ""
+
+    def _is_too_large(self) -> bool:
+        """Whether a head is too large; what was received since it began bounds its bytes."""
+        headers = self._headers
+        if len(headers) > _MOST_HEADERS:
+            return True
+        return self._barren > _MOST_HEADER_BYTES and (
+            sum([len(name) + len(value) for name, value in headers]) > _MOST_HEADER_BYTES
+        )
 
     def _fail(self, message: str, cause: str) -> None:
         response = self._response

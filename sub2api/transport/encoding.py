@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from sub2api.errors import TransportError
 from sub2api.model.accounts import Proxy
-from sub2api.transport.connection import Message
-from sub2api.transport.messages import Headers, PreparedHeaders, Request
+from sub2api.transport.messages import Headers, Request, Target
 from sub2api.transport.proxies import basic_credentials
 from sub2api.transport.url_guard import ParsedUrl
 
-_SMALL_BODY = 65536
+SMALL_BODY = 65536
+"""Up to here a body is joined to its head, and sent as one."""
 _OURS = frozenset(
     {
         b"host", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"te",
@@ -27,28 +27,33 @@ _KNOWN_NAMES: set[bytes] = set()
 _MOST_KNOWN = 1024
 
 
-def encoded(request: Request, url: ParsedUrl, proxy: Proxy | None) -> Message:
-    """Write a request. Raises TransportError (`protocol`) if it would not be exactly one."""
-    method, body, headers = request.method, request.body, request.headers
+def prepare(request: Request, url: ParsedUrl, proxy: Proxy | None) -> Target:
+    """Write all of a request's head but the length of its body.
+
+    Raises TransportError (`protocol`) if it would not be exactly one request.
+    """
+    method = request.method
     forwarded = is_forwarded(url, proxy)
     target = f"http://{url.authority}{url.target}" if forwarded else url.target
-    head = _start(method, target, url.authority)
-    if not isinstance(headers, PreparedHeaders):
-        head += _block(headers)
-    else:
-        if not headers.block:
-            headers.block = _block(headers)
-        head += headers.block
+    head = _start(method, target, url.authority) + _block(request.headers)
     if forwarded and proxy is not None and (credentials := basic_credentials(proxy)):
         head += _checked([b"proxy-authorization: %b\r\n" % credentials])
-    is_small = len(body) <= _SMALL_BODY
-    if body:
-        head = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body if is_small else b"")
-    else:
-        head += b"\r\n" if method in {"GET", "HEAD"} else b"content-length: 0\r\n\r\n"
-    return Message(
-        head=head, body=b"" if is_small else body, is_head=method == "HEAD", proxied=forwarded
+    return Target(
+        head=head,
+        url=url,
+        origin=(url.scheme, url.host, url.port, proxy),
+        is_head=method == "HEAD",
+        bodiless=method in {"GET", "HEAD"},
+        proxied=forwarded,
     )
+
+
+def opening(target: Target, body: bytes) -> bytes:
+    """Return the whole head, followed by the body if it is small enough to be copied."""
+    if body:
+        sent_along = body if len(body) <= SMALL_BODY else b""
+        return b"%bcontent-length: %d\r\n\r\n%b" % (target.head, len(body), sent_along)
+    return target.head + (b"\r\n" if target.bodiless else b"content-length: 0\r\n\r\n")
 
 
 @lru_cache(1024)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from sub2api.clock import Clock
 from sub2api.errors import TransportError
-from sub2api.transport.connection import Connection, Origin
+from sub2api.transport.connection import Connection
+from sub2api.transport.messages import Origin
 
 _SUSPECT_AFTER = 1.0
 """Seconds of idleness after which a connection is asked whether it is still alive before use."""

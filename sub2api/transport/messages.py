@@ -7,17 +7,17 @@ from typing import Protocol
 
 import msgspec
 
+from sub2api.model.accounts import Proxy
+from sub2api.transport.url_guard import ParsedUrl
+
 Headers = Sequence[tuple[bytes, bytes]]
 """Header pairs in wire order, names lower-case."""
 LaneName = str | int
 """Whose connections a request uses: an account's id, or a name."""
 
 
-class PreparedHeaders(tuple[tuple[bytes, bytes], ...]):
-    """Headers that are sent again and again: how they look on the wire is worked out once."""
-
-    block = b""
-    """Their lines, filled in by whoever writes them first."""
+Origin = tuple[str, str, int, Proxy | None]
+"""Scheme, host, port and proxy: what a connection can be used again for."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -27,6 +27,21 @@ class Request(msgspec.Struct, frozen=True):
     url: str
     headers: Headers
     body: bytes = b""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where requests alike go, and all of their head but the body's length.
+
+    Made once by the pool, sent with one body after the other. `proxied`: the receiver is a proxy
+    that forwards (absolute-form), so a 407 is its own answer.
+    """
+
+    head: bytes
+    url: ParsedUrl
+    origin: Origin
+    is_head: bool
+    bodiless: bool
+    proxied: bool
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -46,6 +61,9 @@ class Response(Protocol):
 
     status: int
     headers: list[tuple[bytes, bytes]]
+    """Values as they came: maybe with spaces at their end."""
+    fields: dict[bytes, bytes]
+    """The first value of each header."""
     idle: float
     """Longest silence in seconds, 0 = no limit; may be changed while the body is read."""
 

@@ -14,11 +14,11 @@ import ssl
 from sub2api.clock import Clock
 from sub2api.errors import MistakeError, TransportError
 from sub2api.model.accounts import Proxy
-from sub2api.transport.connection import READ_BUFFER, Connection, Origin
+from sub2api.transport.connection import READ_BUFFER, Connection
 from sub2api.transport.dialing import Dialer, Resolver, system_resolver
-from sub2api.transport.encoding import encoded
+from sub2api.transport.encoding import prepare
 from sub2api.transport.lanes import Lane, closing
-from sub2api.transport.messages import Deadlines, LaneName, Request, Response
+from sub2api.transport.messages import Deadlines, LaneName, Origin, Request, Response, Target
 from sub2api.transport.url_guard import Guard, ParsedUrl, parse
 
 _PARSED = 1024
@@ -66,15 +66,25 @@ class Pool:
         `lane` tells whose connections are used, at most `limit` at once (0 = the pool's own
         limit). Raises TransportError. Cancelling closes the connection.
         """
-        url = self._url(request.url)
-        message = encoded(request, url, proxy)
-        origin = (url.scheme, url.host, url.port, proxy)
+        target = self.target(request, proxy)
+        return await self.exchange(
+            target, request.body, lane=lane, limit=limit, deadlines=deadlines
+        )
+
+    def target(self, request: Request, proxy: Proxy | None) -> Target:
+        """Prepare requests like this one, whatever their bodies. Raises TransportError."""
+        return prepare(request, self._url(request.url), proxy)
+
+    async def exchange(
+        self, target: Target, body: bytes, *, lane: LaneName, limit: int, deadlines: Deadlines
+    ) -> Response:
+        """Do what `send` does, with a head that was prepared."""
         most = limit or self._most
         found = self._lanes.get(lane)
-        connection = found.reuse(origin, most) if found is not None else None
+        connection = found.reuse(target.origin, most) if found is not None else None
         if connection is None:
-            connection = await self._connection(lane, url, origin, (most, deadlines.connect))
-        return await connection.exchange(message, deadlines)
+            connection = await self._connection(lane, target, (most, deadlines.connect))
+        return await connection.exchange(target, body, deadlines)
 
     def connections(self, lane: LaneName) -> tuple[int, int]:
         """Return how many connections a lane has: all of them, and those that are idle."""
@@ -112,12 +122,13 @@ class Pool:
         return parsed
 
     async def _connection(
-        self, name: LaneName, url: ParsedUrl, origin: Origin, bounds: tuple[int, float]
+        self, name: LaneName, target: Target, bounds: tuple[int, float]
     ) -> Connection:
         """Return a connection, waiting for one or opening one within the connect deadline."""
         if self._closed:
             raise closing()
         limit, patience = bounds
+        url, origin = target.url, target.origin
         lane = self._lane(name)
         cause = "busy"
         try:

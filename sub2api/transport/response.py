@@ -40,12 +40,13 @@ class PooledResponse:
 
     __slots__ = (
         "_behind", "_chunks", "_decoded", "_decoder", "_failure", "_seen", "_sink", "_wire",
-        "complete", "error", "headers", "held", "idle", "status",
+        "complete", "error", "fields", "headers", "held", "idle", "status",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, idle: float) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.fields: dict[bytes, bytes] = {}
         self.complete = False
         self.error: TransportError | None = None
         self.held = 0
@@ -102,6 +103,8 @@ class PooledResponse:
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body, `limit` bytes at most."""
+        if self.complete and self._decoder is None and self.held <= limit:
+            return self._take()
         parts: list[bytes] = []
         size = 0
         while data := await self.chunk():
@@ -125,17 +128,18 @@ class PooledResponse:
 
     # What the connection calls.
 
-    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def begin(
+        self, status: int, headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]
+    ) -> None:
         """The head has arrived. Raises TransportError for an encoding that nobody can read."""
-        headers = [(name, value.strip(b" \t")) for name, value in headers]
-        encoding = next((value for name, value in headers if name == b"content-encoding"), b"")
-        if encoding:
-            self._decoder = decoder_for(encoding.decode("latin-1"))
-        if self._decoder is not None:
-            ended = (b"content-encoding", b"content-length")
-            headers = [pair for pair in headers if pair[0] not in ended]
+        if b"content-encoding" in fields:
+            self._decoder = decoder_for(fields[b"content-encoding"].decode("latin-1").strip(" \t"))
+            if self._decoder is not None:
+                ended = (b"content-encoding", b"content-length")
+                headers = [pair for pair in headers if pair[0] not in ended]
         self.status = status
         self.headers = headers
+        self.fields = fields
 
     def push(self, data: bytes) -> bool:
         """Body bytes have arrived. Returns whether the reader keeps up."""

@@ -13,6 +13,7 @@ from sub2api.billing.records import (
     fill_money,
     fill_usage,
     recovered,
+    tariff_of,
 )
 from sub2api.model.tokens import Tokens, Usage
 from sub2api.model.usage import UsageRow
@@ -81,7 +82,7 @@ def test_without_a_price_the_cost_is_unknown_and_nothing_is_charged() -> None:
 @pytest.mark.parametrize(("charge", "charged"), [(True, 14), (False, 0)])
 def test_only_owners_who_pay_are_charged(charge: bool, charged: int) -> None:
     filled = row(multiplier="2")
-    fill_money(filled, Tokens(input=7), PRICE, charge=charge)
+    fill_money(filled, Tokens(input=7), tariff_of(PRICE, "2"), charge=charge)
     assert (filled.cost, filled.list_cost, filled.charged) == (14, 7, charged)
     assert filled.pricing["multiplier"] == "2"
 

@@ -21,8 +21,10 @@ from sub2api.model.tokens import Tokens
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.protocols.interface import Dialect, StreamFacts, StreamOptions
 from sub2api.protocols.sse import EventTooLarge, Frames, events
-from sub2api.transport.connection import Connection, Message
+from sub2api.transport.connection import Connection
 from sub2api.transport.messages import Deadlines
+from sub2api.transport.messages import Target as Wanted
+from sub2api.transport.url_guard import parse
 from tests.fuzz.engine import Target, cuts_of, main, pieces
 from tests.protocols.golden import GOLDEN, relay
 from tests.server.corpus import BLOCKS
@@ -160,24 +162,28 @@ class _Owner:
 
 _BUFFER = memoryview(bytearray(65536))
 _PATIENCE = Deadlines(connect=0, first_byte=0, idle=0)
-_MESSAGES = [Message(b"", b"", is_head, proxied) for is_head, proxied in [(0, 0), (1, 0), (0, 1)]]
+_URL = parse("http://up.test/")
+_TARGETS = [
+    Wanted(b"", _URL, ("http", "up.test", 80, None), is_head, is_head, proxied)
+    for is_head, proxied in [(False, False), (True, False), (False, True)]
+]
 
 
 def check_reply(data: bytes) -> Hashable:
     """Check bytes as an upstream's answer, then the end of its connection."""
-    message = _MESSAGES[len(data) % 3 if data[:8] != b"HTTP/1.1" else 0]
-    whole = _answered(data, message, (0, len(data)))
+    target = _TARGETS[len(data) % 3 if data[:8] != b"HTTP/1.1" else 0]
+    whole = _answered(data, target, (0, len(data)))
     for cuts in cuts_of(data):
-        assert _answered(data, message, (0, *cuts, len(data))) == whole, cuts
+        assert _answered(data, target, (0, *cuts, len(data))) == whole, cuts
     return whole[0], len(whole[1]), whole[3], tuple(whole[4])
 
 
-def _answered(data: bytes, message: Message, edges: tuple[int, ...]) -> Any:
+def _answered(data: bytes, target: Wanted, edges: tuple[int, ...]) -> Any:
     """Return status, headers, body, how it ended, and whether the connection may be used again."""
     owner, socket = _Owner(), _Socket()
     connection = Connection(owner, ("http", "up.test", 80, None), _BUFFER)
     connection.connection_made(socket)
-    response = connection._begin(message, _PATIENCE)
+    response = connection._begin(target, _PATIENCE)
     for start, end in pairwise(edges):
         if end > start and not socket.closed and connection._response is not None:
             connection.get_buffer(-1)[: end - start] = data[start:end]

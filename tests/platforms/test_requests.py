@@ -18,11 +18,11 @@ def account(platform: str, base_url: str = "") -> Account:
     return Account(id=1, name="a", platform=platform, api_key="up-key", base_url=base_url)  # type: ignore[arg-type]
 
 
-def outgoing(wire: Wire, tail: str, body: bytes = b"{}", **changes: object) -> Outgoing:
+def outgoing(wire: Wire, tail: str, **changes: object) -> Outgoing:
     fields: dict[str, object] = {
         "wire": wire, "operation": Operation.GENERATE, "method": "POST", "tail": tail,
-        "version": "v1", "model": "m", "action": "", "query": b"", "headers": (), "memo": {},
-        "body": body, "stream": False, "wants_usage": True, **changes,
+        "version": "v1", "model": "m", "action": "", "query": b"", "headers": (),
+        "stream": False, "wants_usage": True, **changes,
     }  # fmt: skip
     return Outgoing(**fields)  # type: ignore[arg-type]
 
@@ -59,23 +59,27 @@ def test_anthropic_versions_pass_as_sent_and_have_a_default() -> None:
 
 
 def test_chat_streams_always_ask_for_usage() -> None:
-    call = outgoing(Wire.CHAT, "chat/completions", b'{"stream":true}', stream=True,
-                    wants_usage=False)  # fmt: skip
-    body = BY_NAME["openai"].request(call, account("openai")).body
-    assert json.loads(body)["stream_options"] == {"include_usage": True}
-    asked = outgoing(Wire.CHAT, "chat/completions", b'{"stream":true}', stream=True)
-    assert BY_NAME["openai"].request(asked, account("openai")).body == b'{"stream":true}'
+    call = outgoing(Wire.CHAT, "chat/completions", stream=True, wants_usage=False)
+    edit = BY_NAME["openai"].edit(call)
+    assert edit is not None
+    assert json.loads(edit(b'{"stream":true}'))["stream_options"] == {"include_usage": True}
+    assert BY_NAME["openai"].edit(outgoing(Wire.CHAT, "chat/completions", stream=True)) is None
 
 
 def test_a_response_that_continues_history_is_stored_too() -> None:
-    call = outgoing(Wire.RESPONSES, "responses", b'{"previous_response_id":"r"}')
-    body = json.loads(BY_NAME["openai"].request(call, account("openai")).body)
+    edit = BY_NAME["openai"].edit(outgoing(Wire.RESPONSES, "responses"))
+    assert edit is not None
+    body = json.loads(edit(b'{"previous_response_id":"r"}'))
     assert body == {"store": True, "previous_response_id": "r"}
-    compact = outgoing(
-        Wire.RESPONSES, "responses/compact", b'{"previous_response_id":"r"}',
-        operation=Operation.COMPACT,
-    )  # fmt: skip
-    assert b"store" not in BY_NAME["openai"].request(compact, account("openai")).body
+    compact = outgoing(Wire.RESPONSES, "responses/compact", operation=Operation.COMPACT)
+    assert BY_NAME["openai"].edit(compact) is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "wire"), [("anthropic", Wire.MESSAGES), ("gemini", Wire.GEMINI)]
+)
+def test_other_bodies_pass_as_sent(platform: str, wire: Wire) -> None:
+    assert BY_NAME[platform].edit(outgoing(wire, "x", stream=True)) is None  # type: ignore[index]
 
 
 def test_geminis_model_in_the_path_cannot_leave_the_path() -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from sub2api.clock import Clock
 from sub2api.errors import TransportError
-from sub2api.transport.connection import Connection, Message
+from sub2api.transport.connection import Connection
+from sub2api.transport.encoding import prepare
 from sub2api.transport.lanes import Lane
-from sub2api.transport.messages import Deadlines
+from sub2api.transport.messages import Deadlines, Request
 from sub2api.transport.pool import Pool
+from sub2api.transport.url_guard import parse
 from tests.transport.peers import (
     OK,
     answering,
@@ -153,7 +155,7 @@ async def test_the_head_is_given_as_it_came_with_lower_case_names(pool: Pool) ->
         response = await ask(pool, peer.url)
     assert response.status == 429
     assert response.headers == [
-        (b"set-cookie", b"a=1"), (b"retry-after", b"7"), (b"set-cookie", b"b\xe9"),
+        (b"set-cookie", b"a=1"), (b"retry-after", b"7 "), (b"set-cookie", b"b\xe9"),
         (b"empty", b""), (b"content-length", b"0"),
     ]  # fmt: skip
 
@@ -263,9 +265,10 @@ async def test_a_connection_that_is_down_sends_nothing() -> None:
     origin = ("http", "x.test", 80, None)
     assert await lane.admit(origin, 1) is None
     connection = Connection(lane, origin, memoryview(bytearray(16)))
+    target = prepare(Request("GET", "", ()), parse("http://x.test/"), None)
     lane.opened(connection)
     with pytest.raises(TransportError) as caught:
-        await connection.exchange(Message(b"GET", b"", False, False), Deadlines())
+        await connection.exchange(target, b"", Deadlines())
     assert (caught.value.cause, caught.value.sent) == ("reset", False)
     assert lane.is_empty
 

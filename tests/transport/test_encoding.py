@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sub2api.errors import TransportError
-from sub2api.transport.encoding import encoded
+from sub2api.transport.encoding import opening, prepare
 from sub2api.transport.messages import Request
 from sub2api.transport.proxies import parse_proxy
 from sub2api.transport.url_guard import parse
@@ -19,7 +19,7 @@ def head_of(
 ) -> bytes:
     given = parse(url) if url else URL
     through = parse_proxy(proxy) if proxy else None
-    return encoded(Request(method, "", headers, body), given, through).head
+    return opening(prepare(Request(method, "", headers), given, through), body)
 
 
 def test_a_request_has_host_first_and_its_length_last() -> None:
@@ -80,10 +80,16 @@ def test_a_method_that_is_no_word_is_refused(method: str) -> None:
 
 def test_large_bodies_are_not_copied_into_the_head() -> None:
     large = bytes(65537)
-    message = encoded(Request("POST", "", (), large), URL, None)
-    assert message.body is large
-    assert message.head.endswith(b"content-length: 65537\r\n\r\n")
-    assert encoded(Request("POST", "", (), large[:-1]), URL, None).body == b""
+    target = prepare(Request("POST", "", ()), URL, None)
+    assert opening(target, large).endswith(b"content-length: 65537\r\n\r\n")
+    assert opening(target, large[:-1]).endswith(b"content-length: 65536\r\n\r\n" + large[:-1])
+
+
+def test_a_target_is_where_a_connection_can_be_used_again() -> None:
+    proxy = parse_proxy("http://127.0.0.1:1")
+    target = prepare(Request("HEAD", "", ()), parse("http://x.com/a"), proxy)
+    assert target.origin == ("http", "x.com", 80, proxy)
+    assert (target.is_head, target.bodiless, target.proxied) == (True, True, True)
 
 
 def test_http_through_an_http_proxy_is_in_absolute_form_with_its_credentials() -> None:

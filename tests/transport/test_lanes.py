@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from sub2api.errors import TransportError
-from sub2api.transport.connection import Connection, Origin
+from sub2api.transport.connection import Connection
 from sub2api.transport.lanes import Lane
+from sub2api.transport.messages import Origin
 from tests.transport.peers import SetClock
 
 HERE: Origin = ("https", "here.test", 443, None)

@@ -18,6 +18,7 @@ PLATFORM = Platform(
     default_base_url=DEFAULT_BASE_URL,
     serves=frozenset({Wire.MESSAGES}),
     request=build,
+    edit=lambda _: None,
     judge=judge,
     models_request=models_request,
     model_ids=model_ids,

@@ -16,11 +16,11 @@ _VERSION = (b"anthropic-version", b"2023-06-01")
 
 
 def build(outgoing: Outgoing, account: Account) -> Request:
-    """Address and sign a call. The client's query (`?beta=true`) and body pass as sent."""
+    """Address and sign a call. The client's query (`?beta=true`) passes as sent."""
     headers = signed(outgoing, (b"x-api-key", account.api_key.encode()), _VERSION, JSON)
     base = account.base_url or DEFAULT_BASE_URL
     url = join(base, "v1", outgoing.tail) + safe_query(outgoing.query)
-    return Request(outgoing.method, url, headers, outgoing.body)
+    return Request(outgoing.method, url, headers)
 
 
 def models_request(account: Account) -> Request:

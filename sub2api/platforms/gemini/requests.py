@@ -20,7 +20,7 @@ def build(outgoing: Outgoing, account: Account) -> Request:
     """Address and sign a call; the model is in the path, the client's version segment is kept."""
     headers = signed(outgoing, _credential(account), JSON)
     url = _url(account, outgoing.version, outgoing.model, outgoing.action)
-    return Request(outgoing.method, url + safe_query(outgoing.query), headers, outgoing.body)
+    return Request(outgoing.method, url + safe_query(outgoing.query), headers)
 
 
 def models_request(account: Account) -> Request:

@@ -8,6 +8,7 @@ from sub2api.platforms.openai.refusals import judge
 from sub2api.platforms.openai.requests import (
     DEFAULT_BASE_URL,
     build,
+    edit_of,
     model_ids,
     models_request,
     probe,
@@ -18,6 +19,7 @@ PLATFORM = Platform(
     default_base_url=DEFAULT_BASE_URL,
     serves=frozenset({Wire.RESPONSES, Wire.CHAT}),
     request=build,
+    edit=edit_of,
     judge=judge,
     models_request=models_request,
     model_ids=model_ids,

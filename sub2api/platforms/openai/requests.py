@@ -8,7 +8,7 @@ from sub2api.model.accounts import Account
 from sub2api.model.routes import Operation, Wire
 from sub2api.platforms.addresses import join, safe_query
 from sub2api.platforms.forwarding import JSON, signed
-from sub2api.platforms.interface import Outgoing
+from sub2api.platforms.interface import Edit, Outgoing
 from sub2api.platforms.model_lists import ids_of
 from sub2api.protocols.chat.usage_option import ask_for_usage
 from sub2api.protocols.responses.history import keep_history
@@ -18,20 +18,25 @@ DEFAULT_BASE_URL = "https://api.openai.com"
 
 
 def build(outgoing: Outgoing, account: Account) -> Request:
-    """Address and sign a call.
-
-    Two edits of the body: a Chat stream always asks for its usage, and a Responses call that relies
-    on the vendor's history asks for its own reply to be stored too.
-    """
+    """Address and sign a call."""
     headers = signed(outgoing, _credential(account), JSON)
-    body = outgoing.body
-    if outgoing.operation is Operation.GENERATE:
-        if outgoing.wire is Wire.CHAT and outgoing.stream and not outgoing.wants_usage:
-            body = ask_for_usage(body)
-        elif outgoing.wire is Wire.RESPONSES:
-            body = keep_history(body)
-    url = _url(account, outgoing.tail) + safe_query(outgoing.query)
-    return Request(outgoing.method, url, headers, body)
+    return Request(
+        outgoing.method, _url(account, outgoing.tail) + safe_query(outgoing.query), headers
+    )
+
+
+def edit_of(outgoing: Outgoing) -> Edit | None:
+    """Return the one edit there may be.
+
+    A Chat stream always asks for its usage, and a Responses call that relies on the vendor's
+    history asks for its own reply to be stored too.
+    """
+    if outgoing.operation is not Operation.GENERATE:
+        return None
+    if outgoing.wire is Wire.RESPONSES:
+        return keep_history
+    asks = outgoing.wire is Wire.CHAT and outgoing.stream and not outgoing.wants_usage
+    return ask_for_usage if asks else None
 
 
 def models_request(account: Account) -> Request:
