@@ -89,7 +89,8 @@ class Journal:
 
     def opened(self, call_id: str, line: bytes) -> None:
         """Do what `open` does with a record that is a line already (`lines.Opening`)."""
-        self._admit()
+        if self._closed or self._full:
+            raise self._refusal()
         known = call_id in self._calls
         if not known:
             self._calls[call_id] = ()
@@ -123,11 +124,14 @@ class Journal:
         if len(self._pending) == 1:
             self._arrived.set()
 
-    def _admit(self) -> None:
+    @property
+    def _full(self) -> bool:
+        return self._total >= self._max_total_bytes or len(self._pending) >= self._max_pending
+
+    def _refusal(self) -> ClientError:
         if self._closed:
-            raise _refused("The gateway is shutting down.")
-        if self._total >= self._max_total_bytes or len(self._pending) >= self._max_pending:
-            raise _refused("The gateway's usage journal is full, because usage cannot be saved.")
+            return _refused("The gateway is shutting down.")
+        return _refused("The gateway's usage journal is full, because usage cannot be saved.")
 
     def _later(self, entry: _Entry) -> None:
         if self._closed:
@@ -156,20 +160,21 @@ class Journal:
         if self._failing:
             self._changed(failing=False)
         self._total += active.size - before
-        self._note(active, buffer)
+        calls, alone = self._calls, active.alone
+        for call_id, _, _ in buffer:
+            if calls.get(call_id) is not alone:
+                self._note(call_id, active)
         buffer.clear()
         if active.size >= self._max_segment_bytes:
             self._rotate()
         return True
 
-    def _note(self, active: Segment, written: list[_Entry]) -> None:
-        """Remember which calls' records a file has: it stays until all of them are confirmed."""
-        calls = self._calls
-        for call_id, _, _ in written:
-            where = calls.get(call_id)
-            if where is not None and active not in where:
-                calls[call_id] = (*where, active)
-                active.live.add(call_id)
+    def _note(self, call_id: str, active: Segment) -> None:
+        """Remember that a file has a call's record: it stays until all of them are confirmed."""
+        where = self._calls.get(call_id)
+        if where is not None and active not in where:
+            self._calls[call_id] = (*where, active) if where else active.alone
+            active.live.add(call_id)
 
     def _changed(self, *, failing: bool, reason: str | None = None) -> None:
         if failing and not self._failing:

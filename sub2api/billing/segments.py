@@ -39,15 +39,21 @@ class Segment:
     size: int = 0
     live: set[str] = field(default_factory=set)
     busy: bool = False
+    alone: tuple[Segment, ...] = ()
+    """Itself: the files of a call that has records in this one only."""
     _torn: bool = False
+
+    def __post_init__(self) -> None:
+        self.alone = (self,)
 
     def append(self, data: bytes) -> None:
         """Write whole lines; when this returns they survive the death of the process.
 
         Raises OSError, with the file as it was before, when they cannot be written.
         """
-        # Should the repair below fail too, this newline ends the torn line before the next one.
-        data = b"\n" + data if self._torn else data
+        if self._torn:
+            # Should the repair below fail too, this newline ends the torn line before the next one.
+            data = b"\n" + data
         length = len(data)
         try:
             written = os.write(self.fd, data)

@@ -12,6 +12,7 @@ from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
 
 _BUSY_RETRY_SECONDS = 5.0
+_NOBODY: tuple[int, Caller | None] = (-1, None)
 
 
 async def caller_of(parts: Parts, call: Call) -> Caller:
@@ -19,11 +20,14 @@ async def caller_of(parts: Parts, call: Call) -> Caller:
 
     Keys fail closed: a store that cannot be asked means no entry for keys not yet known.
     """
-    key = call.memo.get("key")
-    if key is None:
-        key = call.memo["key"] = key_of(call)
-    caller = await parts.key_desk.caller_of(key)
-    return parts.key_desk.check(caller, now=parts.clock.now(), client_ip=call.client_ip)
+    desk = parts.key_desk
+    generation, caller = call.memo.get("caller", _NOBODY)
+    if generation != desk.generation:
+        generation = desk.generation
+        caller = await desk.caller_of(key_of(call))
+        if caller is not None:
+            call.memo["caller"] = (generation, caller)
+    return desk.check(caller, now=parts.clock.now(), client_ip=call.client_ip)
 
 
 async def enter(

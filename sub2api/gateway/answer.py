@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
 from enum import Enum
 
 from sub2api.clock import Clock
@@ -17,11 +16,11 @@ from sub2api.gateway.call import Call, Reply
 from sub2api.model.routes import Wire
 from sub2api.protocols.interface import Dialect
 
-_STREAM_HEADERS = (
+_STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
-)
+]
 
 
 class State(Enum):
@@ -45,25 +44,26 @@ def id_headers(call_id: str) -> list[tuple[bytes, bytes]]:
 class Answer:
     """Writes one reply, in the client's dialect, with keep-alives while there is nothing to say."""
 
+    state = State.UNSENT
+    status = 0
+    waited_upstream = 0.0
+    """Seconds spent waiting for upstreams until the reply began."""
+    queued = 0.0
+    """Seconds spent waiting for a slot."""
+    overhead = 0.0
+    """Seconds of our own work until the reply began; known from then on."""
+    platform = ""
+    """The vendor that was called last, "" for none."""
+    first_token: float | None = None
+    """Seconds until the first generated content."""
+    _timer: asyncio.TimerHandle | None = None
+    _interval = 0.0
+    _last_write = 0.0
+
     def __init__(self, call: Call, reply: Reply, dialect: Dialect, clock: Clock) -> None:
         self._call = call
         self._reply = reply
         self.dialect = dialect
-        self._timer: asyncio.TimerHandle | None = None
-        self._interval = 0.0
-        self._last_write = 0.0
-        self.state = State.UNSENT
-        self.status = 0
-        self.waited_upstream = 0.0
-        """Seconds spent waiting for upstreams until the reply began."""
-        self.queued = 0.0
-        """Seconds spent waiting for a slot."""
-        self.overhead = 0.0
-        """Seconds of our own work until the reply began; known from then on."""
-        self.platform = ""
-        """The vendor that was called last, "" for none."""
-        self.first_token: float | None = None
-        """Seconds until the first generated content."""
         self._clock = clock
         self._began = clock.monotonic()
 
@@ -81,10 +81,10 @@ class Answer:
         self._last_write = loop.time()
         self._timer = loop.call_later(interval, self._tick)
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Relay the upstream's head. After keep-alives have begun, it is already decided."""
         if self.state is State.UNSENT:
-            self._head(status, headers)
+            self._reply.start(status, self._headed(status, headers))
         self.state = State.ANSWERED
 
     async def write(self, data: bytes) -> None:
@@ -112,20 +112,18 @@ class Answer:
         if not self._reply.gone:
             await self._reply.end()
 
-    async def whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a complete reply."""
         self.stop()
         if self.state is not State.UNSENT:
             raise RuntimeError("a reply has begun: a whole one cannot follow")
-        self._head(status, [*headers, (b"content-length", b"%d" % len(body))])
         self.state = State.ANSWERED
-        await self._reply.send(body)
-        await self.end()
+        self._reply.whole(status, self._headed(status, headers), body)
 
     async def refuse(self, error: ClientError) -> None:
         """Say no: as a JSON error before anything was sent, as the dialect's error event after."""
         if self.state is State.UNSENT:
-            await self.whole(*refusal(self.dialect, error, self._call.id))
+            self.whole(*refusal(self.dialect, error, self._call.id))
             return
         self.state = State.ANSWERED
         await self._reply.send(self.dialect.error_event(error, self._call.id))
@@ -142,22 +140,24 @@ class Answer:
             self._timer.cancel()
             self._timer = None
 
-    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _headed(self, status: int, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The reply begins now: return its headers with those that every reply has."""
         self.status = status
         took = self._clock.monotonic() - self._began
         self.overhead = max(0.0, took - self.waited_upstream - self.queued)
         timing = b"gw;dur=%.2f" % (self.overhead * 1000)
         if self.queued:
             timing += b", queue;dur=%.2f" % (self.queued * 1000)
-        ours = id_headers(self._call.id)
-        self._reply.start(status, [*headers, *ours, (b"server-timing", timing)])
+        call_id = self._call.id.encode()
+        ours = ((b"request-id", call_id), (b"x-request-id", call_id), (b"server-timing", timing))
+        return [*headers, *ours]
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         silent = loop.time() - self._last_write
         if silent >= self._interval * 0.99:
             if self.state is State.UNSENT:
-                self._head(200, _STREAM_HEADERS)
+                self._reply.start(200, self._headed(200, _STREAM_HEADERS))
                 self.state = State.WAITING
             self._reply.try_send(self.dialect.keep_alive)
             self._last_write = loop.time()

@@ -67,7 +67,7 @@ async def refuse(walk: Walk, failures: list[UpstreamError]) -> Ending:
     error = failures[-1]
     if error.answer is not None and walk.answer.state is State.UNSENT:
         status, headers, body = error.answer
-        await walk.answer.whole(status, to_client(headers), body)
+        walk.answer.whole(status, to_client(headers), body)
         return Ending(status, error=error.cause)
     shown = error.shown
     waits = [each.shown.retry_after for each in failures if each.shown.retry_after is not None]

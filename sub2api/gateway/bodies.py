@@ -1,8 +1,11 @@
-"""Request bodies as clients encode them: plain, gzip, deflate or zstd, within the limit."""
+"""Request bodies: as clients encode them, within the limits, and what a large one says."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 import zlib
+from typing import cast
 
 import zstandard
 
@@ -10,8 +13,46 @@ from sub2api.errors import INVALID, OVERLOADED, TOO_LARGE, ClientError
 
 _STEP = 65536
 _BUSY_SECONDS = 5.0
+LARGE = 4 << 20
+"""Bytes from which on a body is looked at by its `outline`."""
+COPIED = 1 << 20
+"""Up to here a body that came in parts is copied into one piece; larger ones never are."""
+_LONG_STRING = 1024
+_MOST_STRINGS = 100_000
+_STRINGS_AT_ONCE = 4096
+_LOOK = 16 << 20
+_SWEEP = 2 << 20
+_INSIDE = re.compile(rb'(?>[^"\\]+|\\.)*+', re.DOTALL)
+"""What a string goes on with, up to its end."""
 PACE_SECONDS = 30.0
 PACE_BYTES = 16384
+
+
+class Gathered:
+    """A body on its way in, in one piece at the end. A large one is never copied to become that."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._large: bytearray | None = None
+
+    def add(self, data: bytes) -> None:
+        """Take what comes next."""
+        self.size += len(data)
+        if self._large is not None:
+            self._large += data
+        elif self.size > COPIED:
+            self._large = bytearray().join(self._parts)
+            self._large += data
+            self._parts.clear()
+        else:
+            self._parts.append(data)
+
+    def whole(self) -> bytes:
+        """Return the body; nothing may be added after that."""
+        if self._large is not None:
+            return cast(bytes, self._large)  # nobody changes it any more
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class Pace:
@@ -57,6 +98,61 @@ class Budget:
     def give(self, count: int) -> None:
         """Bytes are not held any more."""
         self.held -= count
+
+
+async def outline(body: bytes) -> bytes:
+    """Return a large JSON body without what makes it large: its long strings emptied.
+
+    What the gateway asks of a body stands in short ones. Decoding 100 MB would hold everybody else
+    up for a tenth of a second; this looks at it in slices. A body of very many strings is left as
+    it is from there on.
+    """
+    kept: list[bytes] = []
+    copied = 0
+    quote = body.find(b'"')
+    for count in range(_MOST_STRINGS):
+        start = quote + 1
+        end = await _string_end(body, start) if quote >= 0 else -1
+        if end < 0:
+            break
+        if end - start > _LONG_STRING:
+            kept.append(body[copied:start])
+            copied = end
+        quote = body.find(b'"', end + 1)
+        if count % _STRINGS_AT_ONCE == _STRINGS_AT_ONCE - 1:
+            await asyncio.sleep(0)
+    kept.append(body[copied:])
+    return b"".join(kept)
+
+
+async def _string_end(body: bytes, start: int) -> int:
+    """Return where the quote stands that ends a string, -1 for nowhere."""
+    at = start
+    while at < len(body):
+        end = body.find(b'"', at, at + _LOOK)
+        if end < 0:
+            at += _LOOK
+            await asyncio.sleep(0)
+        elif _backslashes(body, start, end) % 2 == 0:
+            return end
+        else:
+            # Where there is one escape there are many, as a rule: all of them in one sweep.
+            inside = _INSIDE.match(body, end + 1, end + 1 + _SWEEP)
+            at = inside.end() if inside is not None else end + 1
+            if at >= end + _SWEEP:
+                await asyncio.sleep(0)
+    return -1
+
+
+def _backslashes(body: bytes, start: int, end: int) -> int:
+    """Return how many backslashes stand before `end`."""
+    width = 64
+    while True:
+        before = body[max(start, end - width) : end]
+        count = len(before) - len(before.rstrip(b"\\"))
+        if count < width or len(before) < width:
+            return count
+        width *= 16
 
 
 def too_large(limit: int) -> ClientError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -60,8 +60,12 @@ class Reply(Protocol):
     gone: bool
     on_gone: Callable[[], None] | None
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Write the head. Exactly once."""
+        ...
+
+    def whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write all of a reply: the head with the body's length, the body, the end."""
         ...
 
     async def send(self, data: bytes) -> None:

@@ -20,16 +20,17 @@ class Departure:
     The caller's places are given back when a drain begins; the account's stays taken meanwhile.
     """
 
+    policy: DisconnectPolicy = "cancel"
+    stopped = False
+    """This, not somebody else's cancellation, is why the task was cancelled."""
+    _timer: asyncio.TimerHandle | None = None
+    _upstream_called = False
+
     def __init__(self, call: Call, reply: Reply, parts: Parts) -> None:
         self._call_id = call.id
         self._reply = reply
         self._parts = parts
         self._task = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
-        self._upstream_called = False
-        self.policy: DisconnectPolicy = "cancel"
-        self.stopped = False
-        """This, not somebody else's cancellation, is why the task was cancelled."""
         reply.on_gone = self._left
         if reply.gone:
             self._left()

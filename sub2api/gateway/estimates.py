@@ -41,4 +41,4 @@ async def _estimate(walk: Walk) -> None:
         case _:
             answer = {"input_tokens": tokens}
     headers = [(b"content-type", b"application/json"), (b"x-sub2api-estimated", b"true")]
-    await walk.answer.whole(200, headers, msgspec.json.encode(answer))
+    walk.answer.whole(200, headers, msgspec.json.encode(answer))

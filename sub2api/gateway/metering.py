@@ -6,8 +6,6 @@ Every way a call can end (a proper end, a failure, a client that leaves, a shutd
 
 from __future__ import annotations
 
-from copy import copy
-
 import msgspec
 
 from sub2api.billing.records import Binding, Close, Progress, fill_money, fill_usage
@@ -38,6 +36,19 @@ class Ending(msgspec.Struct, frozen=True):
 class Tally:
     """What one call has used so far, who pays, and what was promised to the journal."""
 
+    attempts = 0
+    upstream_request_id = ""
+    client_left = False
+    # On the class what many calls never set: there is a Tally for each of them.
+    _leg: Leg | None = None
+    _row: UsageRow | None = None
+    _usage: Usage | None = None
+    _last_progress = float("-inf")
+    _first_token_at: float | None = None
+    _produced_bytes = 0
+    _produced_events = 0
+    _settled = False
+
     def __init__(
         self, parts: Parts, call: Call, caller: Caller, peek: Peek, *, records: bool = True
     ) -> None:
@@ -47,18 +58,7 @@ class Tally:
         self._caller = caller
         self._peek = peek
         self.started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
-        self._leg: Leg | None = None
-        self._row: UsageRow | None = None
-        self._usage: Usage | None = None
-        self._last_progress = float("-inf")
-        self._first_token_at: float | None = None
         self.bindings: list[Binding] = []
-        self._produced_bytes = 0
-        self._produced_events = 0
-        self._settled = False
-        self.attempts = 0
-        self.upstream_request_id = ""
-        self.client_left = False
 
     @property
     def produced(self) -> bool:
@@ -83,10 +83,11 @@ class Tally:
         """
         self.attempts += 1
         self._leg = leg
-        self._usage = None
-        self._produced_bytes = self._produced_events = 0
+        if self.attempts > 1:
+            self._usage = None
+            self._produced_bytes = self._produced_events = 0
         if self._records:
-            row = self._identified(copy(leg.row))
+            row = self._identified(leg.row)
             self._parts.journal.opened(row.call_id, leg.opening.line(row))
 
     def saw_reply(self, usage: Usage | None) -> None:
@@ -135,12 +136,15 @@ class Tally:
         self._parts.journal.close(Close(row=row, bindings=self.bindings))
 
     def _identified(self, row: UsageRow) -> UsageRow:
-        """Make the row of calls alike this call's."""
-        self._row = row
-        row.call_id = self._call.id
-        row.started_at = self.started_at
-        row.client_ip = self._call.client_ip
-        row.attempts = self.attempts
+        """Return this call's own copy of the row of calls alike."""
+        call = self._call
+        row = self._row = msgspec.structs.replace(
+            row,
+            call_id=call.id,
+            started_at=self.started_at,
+            client_ip=call.client_ip,
+            attempts=self.attempts,
+        )
         return row
 
     def _settlement(self, ending: Ending) -> tuple[Tokens, SettledBy]:

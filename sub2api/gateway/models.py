@@ -124,7 +124,7 @@ async def _send(answer: Answer, listing: dict[str, Any]) -> None:
     body = msgspec.json.encode(listing)
     etag = hashlib.sha256(body).hexdigest()[:32]
     headers = [(b"content-type", b"application/json"), (b"etag", b'"%s"' % etag.encode())]
-    await answer.whole(200, headers, body)
+    answer.whole(200, headers, body)
 
 
 def _one(wire: Wire, name: str) -> dict[str, Any]:

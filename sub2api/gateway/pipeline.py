@@ -13,7 +13,7 @@ from sub2api.errors import INTERNAL, INVALID, NOT_FOUND, OVERLOADED, ClientError
 from sub2api.gateway import admission, attempts, estimates, models, usage_report
 from sub2api.gateway.answer import Answer, State, status_for
 from sub2api.gateway.bindings import Bindings
-from sub2api.gateway.bodies import decoded
+from sub2api.gateway.bodies import LARGE, decoded, outline
 from sub2api.gateway.call import Call, Reply
 from sub2api.gateway.call_log import NAME, CallRecord, shown
 from sub2api.gateway.credentials import key_of
@@ -88,28 +88,32 @@ class Pipeline:
             answer.stop()
             await self._parts.live.leave(call.id)
             self._measure(call, answer)
-            self._log(call, answer, error)
+            if calls_log.isEnabledFor(logging.INFO):
+                self._log(call, answer, error)
 
     async def _serve(self, call: Call, answer: Answer, departure: Departure) -> None:
         caller = await admission.caller_of(self._parts, call)
-        match call.match.operation:
-            case Operation.MODELS:
-                await self._models.answer(call, caller, answer)
-            case Operation.USAGE:
-                await usage_report.answer(self._parts, caller, answer)
-            case _:
-                await self._forward(call, caller, answer, departure)
+        operation = call.match.operation
+        if operation is Operation.MODELS:
+            await self._models.answer(call, caller, answer)
+        elif operation is Operation.USAGE:
+            await usage_report.answer(self._parts, caller, answer)
+        else:
+            await self._forward(call, caller, answer, departure)
 
     async def _forward(
         self, call: Call, caller: Caller, answer: Answer, departure: Departure
     ) -> None:
-        limit = self._parts.settings.server.max_request_body_size
-        body = decoded(call.body, call.header(b"content-encoding"), limit)
-        peek = answer.dialect.peek(body, call.match.operation, call.match.model)
-        if call.match.action == "streamGenerateContent":
+        match, body = call.match, call.body
+        if b"content-encoding" in call.fields:
+            limit = self._parts.settings.server.max_request_body_size
+            body = decoded(body, call.header(b"content-encoding"), limit)
+        said = body if len(body) <= LARGE else await outline(body)
+        peek = answer.dialect.peek(said, match.operation, match.model)
+        if match.action == "streamGenerateContent":
             peek = _streaming(peek)
         ranking = await self._ranking(caller, call, peek)
-        counts = call.match.operation is Operation.COUNT_TOKENS
+        counts = match.operation is Operation.COUNT_TOKENS
         tally = Tally(self._parts, call, caller, peek, records=not counts)
         walk = Walk(call, body, caller, peek, answer.dialect, answer, departure, tally)
         if counts:
@@ -136,7 +140,8 @@ class Pipeline:
             ending = _left(walk) if walk.departure.stopped else Ending(503, "shutdown", True)
             raise
         finally:
-            self._note_bindings(walk)
+            if walk.tally.bindings:
+                self._note_bindings(walk)
             walk.tally.settle(ending)
             walk.answer.platform = walk.tally.platform
             walk.answer.first_token = walk.tally.first_token_after
@@ -145,7 +150,7 @@ class Pipeline:
         """Count the call; what it took is known of calls that reached an account."""
         status = answer.status or CLIENT_LEFT
         seconds = (answer.overhead, answer.queued, answer.first_token)
-        self._parts.metrics.served(call.match.wire.value, answer.platform, status, seconds)
+        self._parts.metrics.served(call.match.wire, answer.platform, status, seconds)
 
     def _note_bindings(self, walk: Walk) -> None:
         for binding in walk.tally.bindings:
@@ -201,8 +206,6 @@ class Pipeline:
         await answer.refuse(ClientError(message, status=500, kind=INTERNAL))
 
     def _log(self, call: Call, answer: Answer, error: str) -> None:
-        if not calls_log.isEnabledFor(logging.INFO):
-            return
         took = round((self._parts.clock.monotonic() - call.arrived) * 1000)
         match = call.match
         line = (

@@ -42,7 +42,7 @@ async def relay_whole(response: Response, plan: Plan, answer: Answer, tally: Tal
         body = plan.dialect.restore_model(body, plan.client_model)
     if answer.state is not State.UNSENT:
         raise broken("not_a_stream", "upstream answered a stream request with a whole reply")
-    await answer.whole(response.status, to_client(response.headers), body)
+    answer.whole(response.status, to_client(response.headers), body)
     return Ending(response.status)
 
 

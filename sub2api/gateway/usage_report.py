@@ -41,7 +41,7 @@ async def answer(parts: Parts, caller: Caller, answer: Answer) -> None:
     if parts.settings.charge_users:
         report["balance"] = report["remaining"]
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await answer.whole(200, headers, _encode(report))
+    answer.whole(200, headers, _encode(report))
 
 
 def _totals(summary: UsageSummary) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class KeyDesk:
         self._clock = clock
         self._known: OrderedDict[str, tuple[Caller | None, float]] = OrderedDict()
         self._asking: dict[str, asyncio.Future[Caller | None]] = {}
-        self._generation = 0
+        self.generation = 0
+        """Callers that were found before it changed must be asked for again."""
 
     async def caller_of(self, text: str) -> Caller | None:
         """Return whose key this is, None for no key or an unknown one."""
@@ -55,7 +56,7 @@ class KeyDesk:
 
     def clear(self) -> None:
         """Forget everything: keys, users or groups have changed."""
-        self._generation += 1
+        self.generation += 1
         self._known.clear()
 
     def check(self, caller: Caller | None, *, now: float, client_ip: str) -> Caller:
@@ -79,7 +80,7 @@ class KeyDesk:
     async def _ask(self, key_hash: str) -> Caller | None:
         answer: asyncio.Future[Caller | None] = asyncio.get_running_loop().create_future()
         self._asking[key_hash] = answer
-        generation = self._generation
+        generation = self.generation
         try:
             async with self._database.reading() as connection:
                 caller = await stored.caller_by_hash(connection, key_hash)
@@ -87,7 +88,7 @@ class KeyDesk:
         finally:
             del self._asking[key_hash]
             answer.cancel()  # no effect on an answer; on failure, those who wait ask for themselves
-        if generation == self._generation:
+        if generation == self.generation:
             self._keep(key_hash, caller)
         return caller
 

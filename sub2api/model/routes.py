@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Wire(Enum):
+class Wire(StrEnum):
     """The protocol a client speaks on a route; decides how refusals look."""
 
     MESSAGES = "messages"
@@ -14,7 +14,7 @@ class Wire(Enum):
     GEMINI = "gemini"
 
 
-class Operation(Enum):
+class Operation(StrEnum):
     """What a route does with its body."""
 
     GENERATE = "generate"

@@ -34,6 +34,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add(self, other: Histogram) -> None:
+        """Take all that another with the same bounds has seen."""
+        self.counts = [one + two for one, two in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
     def cumulative(self) -> list[tuple[str, int]]:
         """Return (upper bound, how many values are at most that), as Prometheus wants them."""
         reached = 0
@@ -44,15 +49,26 @@ class Histogram:
         return found
 
 
+class _Series:
+    """What is known of the calls of one route, platform and status."""
+
+    __slots__ = ("calls", "first_token", "overhead", "queue", "unqueued")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.unqueued = 0
+        """Calls that did not wait: nearly all, so they are only counted."""
+        self.overhead = Histogram(_OVERHEAD)
+        self.queue = Histogram(_QUEUE)
+        self.first_token = Histogram(_FIRST_TOKEN)
+
+
 class Metrics:
     """What one process has seen. `gauges` are asked when somebody reads: name -> (help, value)."""
 
     def __init__(self) -> None:
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        self._calls: dict[tuple[str, str, int], int] = {}
-        self._overhead: dict[Labels, Histogram] = {}
-        self._first_token: dict[Labels, Histogram] = {}
-        self._queue: dict[Labels, Histogram] = {}
+        self._series: dict[tuple[str, str, int], _Series] = {}
 
     def served(
         self, wire: str, platform: str, status: int, seconds: tuple[float, float, float | None]
@@ -61,16 +77,20 @@ class Metrics:
 
         Without a platform it was refused before any account was called: only the status counts.
         """
-        counted = (wire, platform, status)
-        self._calls[counted] = self._calls.get(counted, 0) + 1
+        series = self._series.get((wire, platform, status))
+        if series is None:
+            series = self._series[wire, platform, status] = _Series()
+        series.calls += 1
         if not platform:
             return
-        labels = (wire, platform)
         overhead, queue, first_token = seconds
-        _of(self._overhead, labels, _OVERHEAD).observe(overhead)
-        _of(self._queue, labels, _QUEUE).observe(queue)
+        series.overhead.observe(overhead)
+        if queue:
+            series.queue.observe(queue)
+        else:
+            series.unqueued += 1
         if first_token is not None:
-            _of(self._first_token, labels, _FIRST_TOKEN).observe(first_token)
+            series.first_token.observe(first_token)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -90,19 +110,21 @@ class Metrics:
         calls = CounterMetricFamily(
             "sub2api_calls", "Calls by status.", labels=("route", "platform", "status")
         )
-        for (wire, platform, status), count in self._calls.items():
-            calls.add_metric((wire, platform, str(status)), count)
+        for (wire, platform, status), series in self._series.items():
+            calls.add_metric((wire, platform, str(status)), series.calls)
         yield calls
-        for name, text, histograms in (
-            ("overhead", "Time the gateway itself spent on a call.", self._overhead),
-            ("time_to_first_token", "Time to a call's first generated content.", self._first_token),
-            ("queue_wait", "Time a call waited for a slot.", self._queue),
-        ):
+        for name, text, bounds, histogram_of in _HISTOGRAMS:
             family = HistogramMetricFamily(
                 f"sub2api_{name}_seconds", text, labels=("route", "platform")
             )
-            for labels, histogram in histograms.items():
-                family.add_metric(labels, histogram.cumulative(), histogram.total)
+            sums: dict[Labels, Histogram] = {}
+            for (wire, platform, _), series in self._series.items():
+                if platform:
+                    total = sums.setdefault((wire, platform), Histogram(bounds))
+                    total.add(histogram_of(series))
+            for labels, total in sums.items():
+                if any(total.counts):
+                    family.add_metric(labels, total.cumulative(), total.total)
             yield family
         for name, (text, read) in self.gauges.items():
             yield GaugeMetricFamily(f"sub2api_{name}", text, value=read())
@@ -118,10 +140,25 @@ class _Collected:
         return self._families
 
 
-def _of(
-    histograms: dict[Labels, Histogram], labels: Labels, bounds: tuple[float, ...]
-) -> Histogram:
-    found = histograms.get(labels)
-    if found is None:
-        found = histograms[labels] = Histogram(bounds)
-    return found
+def _queued(series: _Series) -> Histogram:
+    waits = Histogram(_QUEUE)
+    waits.counts[0] = series.unqueued
+    waits.add(series.queue)
+    return waits
+
+
+_HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...], Callable[[_Series], Histogram]], ...] = (
+    (
+        "overhead",
+        "Time the gateway itself spent on a call.",
+        _OVERHEAD,
+        lambda series: series.overhead,
+    ),
+    (
+        "time_to_first_token",
+        "Time to a call's first generated content.",
+        _FIRST_TOKEN,
+        lambda series: series.first_token,
+    ),
+    ("queue_wait", "Time a call waited for a slot.", _QUEUE, _queued),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -10,6 +10,8 @@ from sub2api.errors import INVALID, ClientError
 from sub2api.protocols.json_splice import duplicate_keys
 
 _MOST = 2**53
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+"""A token count as it should be; `count` makes one of anything."""
 T = TypeVar("T")
 
 

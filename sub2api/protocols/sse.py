@@ -15,6 +15,8 @@ _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _TERMINATORS = (b"\n\n", b"\r\n\r\n")
 _LONGEST_END = 4
+_USUAL = re.compile(rb"(?:event: ([^\r\n]*)\n)?data: ([^\r\n]*)\n\n")
+"""An event as nearly every vendor writes it."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -87,21 +89,25 @@ def events(block: bytes) -> Iterator[Event]:
         start = end
 
 
-def edited(block: bytes, marks: re.Pattern[bytes], edit: Callable[[Event], bytes]) -> bytes:
-    """Show `edit` the events of a block that contain a mark; return the block with what it returns.
+def edited(block: bytes, words: tuple[bytes, ...], edit: Callable[[Event], bytes]) -> bytes:
+    """Show `edit` the events of a block in which one of some words stands, and put in what it says.
 
-    Everything else passes unread: that is what makes a relay cheap. A mark has no line break.
+    Everything else passes unread: that is what makes a relay cheap. A word has no line break.
     """
     if b"\r" in block:
         return b"".join(
-            [edit(each) if marks.search(each.raw) else each.raw for each in events(block)]
+            [
+                edit(each) if any(word in each.raw for word in words) else each.raw
+                for each in events(block)
+            ]
         )
+    ahead = [block.find(word) for word in words]
     pieces: list[bytes] = []
     copied = at = 0
-    while (mark := marks.search(block, at)) is not None:
-        before = block.rfind(b"\n\n", at, mark.start())
+    while (mark := _next(block, words, ahead, at)) >= 0:
+        before = block.rfind(b"\n\n", at, mark)
         start = before + 2 if before >= 0 else at
-        after = block.find(b"\n\n", mark.end())
+        after = block.find(b"\n\n", mark)
         end = after + 2 if after >= 0 else len(block)
         event = _parse(block[start:end])
         shown = edit(event)
@@ -115,6 +121,20 @@ def edited(block: bytes, marks: re.Pattern[bytes], edit: Callable[[Event], bytes
     return b"".join(pieces)
 
 
+def _next(block: bytes, words: tuple[bytes, ...], ahead: list[int], at: int) -> int:
+    """Return where the next of the words stands, -1 for nowhere; `ahead` is kept up to date.
+
+    Not a regular expression: looking for words is ten times as fast.
+    """
+    nearest = -1
+    for index, found in enumerate(ahead):
+        if 0 <= found < at:
+            found = ahead[index] = block.find(words[index], at)
+        if found >= 0 and (nearest < 0 or found < nearest):
+            nearest = found
+    return nearest
+
+
 def frame(data: bytes, name: bytes = b"") -> bytes:
     """Write one event."""
     head = b"event: " + name + b"\n" if name else b""
@@ -122,6 +142,9 @@ def frame(data: bytes, name: bytes = b"") -> bytes:
 
 
 def _parse(raw: bytes) -> Event:
+    usual = _USUAL.fullmatch(raw)
+    if usual is not None:
+        return Event(usual[1] or b"", usual[2], raw)
     name = b""
     data: list[bytes] = []
     for line in _LINE.split(raw.removeprefix(_BOM)):

@@ -55,6 +55,7 @@ class ExpressConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.keep_alive = True
         self.writable = True
+        self.dates = lane.dates
         self._lane = lane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -93,6 +94,9 @@ class ExpressConnection(asyncio.Protocol):
         if self._phase is _Phase.READING:
             if self._pace is None and self._intake.idle:
                 self._request_begins()
+                if (request := self._intake.whole(data)) is not None:
+                    self._dispatch(request)
+                    return
             if self._pace is None or self._body_goes_on(len(data)):
                 self._intake.feed(data)
                 self._advance()
@@ -187,10 +191,6 @@ class ExpressConnection(asyncio.Protocol):
             if self._drained is None or self._drained.done():
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
-
-    def date(self) -> bytes:
-        """Return a Date header's value."""
-        return self._lane.date()
 
     def replied(self, reply: LinkReply, *, complete: bool) -> None:
         """A reply is over: go on with the next request, or close."""
@@ -360,9 +360,7 @@ class ExpressConnection(asyncio.Protocol):
         self.deadline = NEVER
         self._lingers = not self.keep_alive
         reply = self._reply = LinkReply(self, head.method, head.version)
-        reply.start(status, [*headers, (b"content-length", b"%d" % len(body))])
-        reply.push(body)
-        reply.finish()
+        reply.whole(status, headers, body)
 
     def _linger(self) -> None:
         """Read on for a moment: closing on unread bytes would take the refusal from the client."""

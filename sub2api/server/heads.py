@@ -114,6 +114,15 @@ def read_head(data: bytes) -> Head:
     return head
 
 
+def known_head(data: bytes, end: int) -> Head | None:
+    """Return the head that ends at `end` in `data`, if one like it was read before."""
+    line = _LENGTH_LINE.search(data, 0, end)
+    if line is None:
+        return None
+    known = _heads.get(data[: line.start()] + data[line.end() : end])
+    return None if known is None else Head(*known, int(line[1]))  # type: ignore[call-arg]
+
+
 def _read(data: bytes) -> Head:
     _check_bytes(data)
     if _LINE.match(data) is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
-from sub2api.gateway.bodies import too_large
+from sub2api.gateway.bodies import COPIED, Gathered, too_large
 from sub2api.server.heads import BadRequest
 
 _MOST_LINE = 1024
@@ -18,23 +19,21 @@ class SizedBody:
 
     def __init__(self, length: int) -> None:
         self._missing = length
-        self._parts: list[bytes] = []
+        self._gathered = Gathered()
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes; return those behind the body's end, None while there is none."""
-        there = len(data)
-        if there <= self._missing:
-            self._parts.append(data)
-            self._missing -= there
-            return None if self._missing else b""
-        self._parts.append(data[: self._missing])
-        rest = data[self._missing :]
-        self._missing = 0
-        return rest
+        missing = self._missing
+        rest = b""
+        if len(data) > missing:
+            data, rest = data[:missing], data[missing:]
+        self._gathered.add(data)
+        self._missing = missing - len(data)
+        return None if self._missing else rest
 
     def whole(self) -> bytes:
         """Return the body."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        return self._gathered.whole()
 
 
 class ChunkedBody:
@@ -80,7 +79,8 @@ class ChunkedBody:
 
     def whole(self) -> bytes:
         """Return the body."""
-        return bytes(self._body)
+        # Nobody changes it any more, so that it can stand for bytes.
+        return bytes(self._body) if self.size <= COPIED else cast(bytes, self._body)
 
     def _size_line(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line) if len(line) <= _MOST_LINE else None

@@ -10,7 +10,15 @@ from sub2api.errors import ClientError
 from sub2api.gateway.bodies import too_large
 from sub2api.gateway.routes import Match, RouteError, is_gateway, match
 from sub2api.model.routes import Wire
-from sub2api.server.heads import CHUNKED, MOST_HEAD, MOST_LINE, BadRequest, Head, read_head
+from sub2api.server.heads import (
+    CHUNKED,
+    MOST_HEAD,
+    MOST_LINE,
+    BadRequest,
+    Head,
+    known_head,
+    read_head,
+)
 from sub2api.server.incoming import ChunkedBody, SizedBody
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ ([^ ?\r\n]+)(?:\?[^ \r\n]*)? HTTP/1\.[01]\r\n")
@@ -83,6 +91,24 @@ class Intake:
         """Give all unread bytes away."""
         taken, self.buffer = self.buffer, b""
         return taken
+
+    def whole(self, data: bytes) -> Request | None:
+        """Return the request that `data` is, if it is exactly one and its head is known.
+
+        The short way for what most reads bring; None says nothing but that `feed` and `next` must
+        look. Only to be called when nothing is held (`idle`).
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return None
+        head = known_head(data, end)
+        if head is None or head.length != len(data) - end or head.length > self._limit:
+            return None
+        found = head.memo.get("match")
+        if found is None:
+            return None
+        self._first = self._blank = False
+        return Request(head, found, data[end:])
 
     def next(self) -> Request | Elsewhere | None:
         """Return what the bytes so far make: a request, somebody else's, None for not enough.

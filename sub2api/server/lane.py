@@ -16,6 +16,7 @@ from sub2api.gateway.call import Call
 from sub2api.gateway.client_address import client_address, is_trusted, networks_of
 from sub2api.gateway.pipeline import Pipeline
 from sub2api.server.intake import Request
+from sub2api.server.replies import Dates
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class Lane:
         self.express = server.express_lane
         self._connections: set[Watched] = set()
         self._by_address: Counter[str] = Counter()
-        self._date = b""
-        self._date_at = 0
+        self.dates = Dates()
         self._timer: asyncio.TimerHandle | None = None
         self._full_said = NEVER
         self._emptied: asyncio.Event = asyncio.Event()
@@ -125,14 +125,6 @@ class Lane:
         address = client_address(peer, call.header(b"x-forwarded-for"), self.trusted)
         return msgspec.structs.replace(call, client_ip=address)
 
-    def date(self) -> bytes:
-        """Return the Date header's value of this second."""
-        now = int(self.clock.now())
-        if now != self._date_at:
-            self._date_at = now
-            self._date = formatdate(now, usegmt=True).encode()
-        return self._date
-
     async def drain(self, seconds: float) -> None:
         """Let calls that run end, at most `seconds`; then cut what is left."""
         self.draining = True
@@ -158,6 +150,7 @@ class Lane:
         return False
 
     def _sweep_later(self) -> None:
+        self.dates.line = b"date: %b\r\n" % formatdate(self.clock.now(), usegmt=True).encode()
         self._timer = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 _SMALL = 16384
 """Up to here, a write that was joined is cheaper than several handed over."""
-_status_lines: dict[tuple[int, str], bytes] = {}
+
+
+class Dates:
+    """The present moment, to a second, as a Date header's line; whoever owns it keeps it fresh."""
+
+    line = b""
 
 
 class Link(Protocol):
@@ -18,6 +24,7 @@ class Link(Protocol):
 
     keep_alive: bool
     writable: bool
+    dates: Dates
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport."""
@@ -33,10 +40,6 @@ class Link(Protocol):
 
     def replied(self, reply: LinkReply, *, complete: bool) -> None:
         """The reply is over; if it is not complete the client must see that."""
-        ...
-
-    def date(self) -> bytes:
-        """Return the present moment as a Date header's value."""
         ...
 
 
@@ -68,31 +71,34 @@ class LinkReply:
         self._mute = False
         self._over = False
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Prepare the head. Raises RuntimeError when there is one, or a header has a line break."""
-        if self.started:
-            raise RuntimeError("the reply has begun already")
-        self.started = True
-        link = self._link
-        lines = [_status_line(status, self.version), b"date: %b\r\n" % link.date()]
-        headers = list(headers)
-        lines += [b"%b: %b\r\n" % header for header in headers]
+        framing = b""
         self._mute = self._method == "HEAD" or status in _NO_BODY
-        if not self._mute and b"content-length" not in [name for name, _ in headers]:
+        if not self._mute and b"content-length" not in dict(headers):
             if self.version == "1.1":
                 self._chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
+                framing = b"transfer-encoding: chunked\r\n"
             else:
-                link.keep_alive = False  # only the end of the connection ends the body
-        if not link.keep_alive:
-            lines.append(b"connection: close\r\n")
-        elif self.version == "1.0":
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
-            raise RuntimeError("a header of the reply has a line break in it")
-        self._head = head
+                self._link.keep_alive = False  # only the end of the connection ends the body
+        self._head = self._begun(status, headers, framing)
+
+    def whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write a complete reply; whoever reads it slowly is waited for by the connection."""
+        bare = status in _NO_BODY
+        framing = b"" if bare else b"content-length: %d\r\n" % len(body)
+        head = self._begun(status, headers, framing)
+        if self.gone or self._over:
+            return
+        self._over = True
+        link = self._link
+        if bare or self._method == "HEAD":
+            link.write(head)
+        elif len(body) <= _SMALL:
+            link.write(head + body)
+        else:
+            link.write_several([head, body])
+        link.replied(self, complete=True)
 
     async def send(self, data: bytes) -> None:
         """Write body bytes; waits while the client reads slowly."""
@@ -146,6 +152,21 @@ class LinkReply:
         if self.on_gone is not None:
             self.on_gone()
 
+    def _begun(self, status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes) -> bytes:
+        """Return the head; there is only one in a reply."""
+        if self.started:
+            raise RuntimeError("the reply has begun already")
+        self.started = True
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+            raise RuntimeError("a header of the reply has a line break in it")
+        link = self._link
+        if not link.keep_alive:
+            framing += b"connection: close\r\n"
+        elif self.version == "1.0":
+            framing += b"connection: keep-alive\r\n"
+        return b"%b%b%b%b\r\n" % (_status_line(status), link.dates.line, lines, framing)
+
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
         return head
@@ -169,11 +190,6 @@ class LinkReply:
             link.write(data)
 
 
-def _status_line(status: int, version: str) -> bytes:
-    line = _status_lines.get((status, version))
-    if line is None:
-        reason = _REASONS.get(status, "Unknown")
-        line = f"HTTP/1.1 {status} {reason}\r\n".encode()
-        if len(_status_lines) < 1024:
-            _status_lines[status, version] = line
-    return line
+@lru_cache(1024)
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n".encode()

@@ -55,7 +55,7 @@ class Lane:
     def reuse(self, origin: Origin, limit: int) -> Connection | None:
         """Return the connection that was used last, if one is idle and nobody waits for it."""
         idle = self._idle.get(origin)
-        if not idle or self._waiters or not self._may_reuse(limit):
+        if not idle or self._waiters or (self.open > limit and not self._may_reuse(limit)):
             return None
         now = self._clock.monotonic()
         while idle:

@@ -38,28 +38,25 @@ class PooledResponse:
     arrived before can still be read.
     """
 
-    __slots__ = (
-        "_behind", "_chunks", "_decoded", "_decoder", "_failure", "_seen", "_sink", "_wire",
-        "complete", "error", "fields", "headers", "held", "idle", "status",
-    )  # fmt: skip
+    # On the class what most responses never set: there is one for each call.
+    status = 0
+    complete = False
+    error: TransportError | None = None
+    held = 0
+    """Bytes received and not yet read (or decoded)."""
+    _decoder: Decoder | None = None
+    _decoded: Iterator[bytes] = iter(())
+    _seen = False
+    _sink: Callable[[bytes], bool] | None = None
+    _behind = False
+    _failure: Exception | None = None
 
     def __init__(self, wire: Wire, idle: float) -> None:
-        self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.fields: dict[bytes, bytes] = {}
-        self.complete = False
-        self.error: TransportError | None = None
-        self.held = 0
-        """Bytes received and not yet read (or decoded)."""
-        self._wire = wire
         self.idle = idle
+        self._wire = wire
         self._chunks: deque[bytes] = deque()
-        self._decoder: Decoder | None = None
-        self._decoded: Iterator[bytes] = iter(())
-        self._seen = False
-        self._sink: Callable[[bytes], bool] | None = None
-        self._behind = False
-        self._failure: Exception | None = None
 
     # What the reader calls.
 

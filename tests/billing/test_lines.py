@@ -28,6 +28,9 @@ def row(**fields: object) -> UsageRow:
 
 
 OPEN = Open(row=row(), price=Price("m", "s", (Rate({"input": 1}),)), charge=True)
+OPENING = lines.Opening(
+    Open(row=row(user_agent="Ünicode", multiplier="2"), price=OPEN.price, charge=True)
+)
 PROGRESS = Progress(call_id="c1", usage=Usage(Tokens(input=5), {"input_tokens": 5}))
 CLOSE = Close(
     row=row(cost=None, received={"a": [1, {"b": None}]}), bindings=[Binding(2, "r", 3, 4.0)]
@@ -105,3 +108,22 @@ def test_long_text_is_cut_before_anything_is_dropped() -> None:
     assert record.row.model == "m" * 4096
     assert record.row.received == {"a": 1}
     assert lines.decode(line) == record
+
+
+@given(st.text(max_size=20), st.floats(0, 2e9), st.integers(1, 9), st.text(max_size=50))
+def test_an_opening_is_the_line_of_the_whole_record(
+    call_id: str, started_at: float, attempts: int, address: str
+) -> None:
+    own = {"call_id": call_id, "started_at": started_at, "attempts": attempts}
+    mine = row(**own, client_ip=address, user_agent="Ünicode", multiplier="2")
+    line = OPENING.line(mine)
+    assert lines.decode(line) == msgspec.structs.replace(OPEN, row=mine)
+
+
+def test_an_opening_is_tamed_like_any_line() -> None:
+    odd = row(user_agent="\udcff", model="x" * 300_000)
+    line = lines.Opening(Open(row=odd)).line(odd)
+    assert len(line) < lines.MAX_LINE
+    found = lines.decode(line)
+    assert isinstance(found, Open)
+    assert found.row.model == "x" * 4096

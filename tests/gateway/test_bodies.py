@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
+import time
 import zlib
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sub2api.errors import ClientError
-from sub2api.gateway.bodies import PACE_BYTES, Budget, Pace, decoded
+from sub2api.gateway.bodies import PACE_BYTES, Budget, Gathered, Pace, decoded, outline
 
 PLAIN = b'{"model":"m"}' * 100
 LIMIT = 1 << 20
@@ -81,3 +86,73 @@ def test_a_body_must_keep_its_pace() -> None:
     assert pace.got(PACE_BYTES - 1, 120.0) == 130.0
     assert pace.got(1, 125.0) == 155.0
     assert pace.got(1, 150.0) == 155.0
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+@pytest.mark.parametrize("step", [1 << 18, 1 << 21])
+def test_a_body_is_gathered_whole(size: int, step: int) -> None:
+    body = bytes(each % 251 for each in range(size))
+    gathered = Gathered()
+    for start in range(0, size, step):
+        gathered.add(body[start : start + step])
+    assert gathered.size == size
+    assert gathered.whole() == body
+
+
+texts = st.text(max_size=20) | st.builds(lambda text: text * 300, st.text(min_size=5, max_size=20))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+)
+
+
+def emptied(value: object) -> object:
+    """Do to a value what an outline does to its text."""
+    match value:
+        case str():
+            return "" if len(json.dumps(value)) - 2 > 1024 else value
+        case list():
+            return [emptied(each) for each in value]
+        case dict():
+            return {str(emptied(key)): emptied(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+@given(st.dictionaries(texts, values, max_size=4))
+def test_an_outline_is_the_body_without_its_long_strings(value: dict[str, object]) -> None:
+    body = json.dumps(value).encode()
+    assert json.loads(asyncio.run(outline(body))) == emptied(value)
+
+
+@given(st.binary(max_size=200))
+def test_an_outline_of_anything_short_is_itself(data: bytes) -> None:
+    assert asyncio.run(outline(data)) == data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","x":"%b"}' % (b"x" * (40 << 20)),
+        b'{"model":"m","x":"%b"}' % (b"\\\\" * (20 << 20)),
+        b'{"model":"m","x":"%b' % (b"x" * (40 << 20)),
+        b'{"model":"m","x":"%b"}' % (b'\\"' * (10 << 20)),
+        b'{"model":"m","x":[%b""]}' % (b'"a",' * (5 << 20)),
+    ],
+    ids=["one string", "backslashes", "no end", "escaped quotes", "many strings"],
+)
+async def test_an_outline_holds_nobody_up(body: bytes) -> None:
+    longest, before = 0.0, time.perf_counter()
+
+    async def beat() -> None:
+        nonlocal longest, before
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+
+    beating = asyncio.create_task(beat())
+    found = await outline(body)
+    beating.cancel()
+    assert b'{"model":"m","x":' in found
+    assert longest < 0.3  # on a machine that does a hundred other things

@@ -180,15 +180,18 @@ async def test_nobody_looks_when_nobody_is_there(
     await over(lane)
 
 
-async def test_the_date_is_made_once_a_second(tmp_path: Path) -> None:
+async def test_the_date_is_made_anew_with_every_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "_SWEEP_SECONDS", 0.001)
     lane, clock = lane_of(tmp_path)
     clock.seconds = 784111777.2
-    date = lane.date()
-    assert date == b"Sun, 06 Nov 1994 08:49:37 GMT"
-    clock.seconds += 0.5
-    assert lane.date() is date
-    clock.seconds += 0.5
-    assert lane.date() == b"Sun, 06 Nov 1994 08:49:38 GMT"
+    lane.admit(Connection())
+    assert lane.dates.line == b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    clock.seconds += 1
+    await asyncio.sleep(0.02)
+    assert lane.dates.line == b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
+    await over(lane)
 
 
 async def test_a_drain_waits_for_calls_that_run(tmp_path: Path) -> None:

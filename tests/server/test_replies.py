@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sub2api.server.replies import LinkReply
+from sub2api.server.replies import Dates, LinkReply
 
 DATE = b"Mon, 01 Jan 2024 00:00:00 GMT"
 LARGE = bytes(20_000)
@@ -22,6 +22,8 @@ class Wire:
         self.writes: list[bytes] = []
         self.ends: list[bool] = []
         self.waits = 0
+        self.dates = Dates()
+        self.dates.line = b"date: %b\r\n" % DATE
 
     @property
     def sent(self) -> bytes:
@@ -40,9 +42,6 @@ class Wire:
 
     def replied(self, reply: LinkReply, *, complete: bool) -> None:
         self.ends.append(complete)
-
-    def date(self) -> bytes:
-        return DATE
 
 
 def reply_of(method: str = "POST", version: str = "1.1") -> tuple[LinkReply, Wire]:
@@ -90,6 +89,38 @@ async def test_large_parts_are_not_joined(length: tuple[tuple[bytes, bytes], ...
     framed = b"" if length else b"4e20\r\n"
     after = b"" if length else b"\r\n"
     assert wire.sent.partition(b"\r\n\r\n")[2] == (framed + LARGE + after) * 2
+
+
+def test_a_whole_reply_is_one_write_and_an_end() -> None:
+    reply, wire = reply_of()
+    reply.whole(404, [(b"x-one", b"a")], b"ab")
+    assert wire.writes == [head_of(b"404 Not Found", b"x-one: a", b"content-length: 2") + b"ab"]
+    assert wire.ends == [True]
+    with pytest.raises(RuntimeError, match="begun"):
+        reply.whole(200, [], b"")
+    assert len(wire.writes) == 1
+
+
+def test_a_large_whole_reply_is_not_copied() -> None:
+    reply, wire = reply_of()
+    reply.whole(200, [], LARGE)
+    assert wire.writes[1] is LARGE
+    assert wire.ends == [True]
+
+
+def test_a_whole_reply_to_nobody_is_not_written() -> None:
+    reply, wire = reply_of()
+    reply.left()
+    reply.whole(200, [], b"ab")
+    assert wire.writes == []
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 204), ("GET", 304)])
+def test_a_whole_reply_that_may_have_no_body_has_none(method: str, status: int) -> None:
+    reply, wire = reply_of(method)
+    reply.whole(status, [], b"never")
+    assert b"never" not in wire.sent
+    assert wire.ends == [True]
 
 
 async def test_an_empty_body_is_a_head_and_an_end() -> None:

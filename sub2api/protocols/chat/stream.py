@@ -12,7 +12,11 @@ from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, edited, events
 
 # Ordinary chunks say `"usage": null` and `"finish_reason": null`: that is no mark.
-_MARKS = re.compile(rb'"(?:usage|finish_reason)"\s*:\s*[^n\s]|\[DONE\]|"error"|"service_tier"')
+_MARKS = re.compile(rb'"(?:usage|finish_reason)"\s*:\s*[^n\s]|\[DONE\]|"error"')
+_TOLD = (b'"usage":{', b'"usage": {', b'"finish_reason":"', b'"finish_reason": "')
+_NULL = (b'"usage":null', b'"usage": null', b'"finish_reason":null', b'"finish_reason": null')
+_WORDS = (*_TOLD, b"[DONE]", b'"error"')
+"""The same marks as words, for blocks in which they are written in one of the usual ways."""
 
 
 class ChatStream:
@@ -31,11 +35,11 @@ class ChatStream:
     def feed(self, block: bytes) -> bytes:
         """Take complete events (see `StreamReader`)."""
         facts = self.facts
-        if not facts.response_id or self._client_model is not None:
+        if not facts.response_id or self._client_model is not None or not _is_usual(block):
             return b"".join([self._event(event) for event in events(block)])
         if not facts.produced and b'"delta"' in block:
             facts.produced = True
-        return edited(block, _MARKS, self._event)
+        return edited(block, _WORDS, self._event)
 
     def _event(self, event: Event) -> bytes:
         if event.data == b"[DONE]":
@@ -77,6 +81,12 @@ class ChatStream:
     def _ended(self, state: StreamState) -> None:
         if self.facts.state is StreamState.OPEN:
             self.facts.state = state
+
+
+def _is_usual(block: bytes) -> bool:
+    """Whether every usage and finish reason in it is written so that `_WORDS` finds it, or null."""
+    there = block.count(b'"usage"') + block.count(b'"finish_reason"')
+    return there == sum([block.count(word) for word in (*_TOLD, *_NULL)])
 
 
 def _is_usage_only(chunk: dict[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sub2api.protocols.edits import replace_in_event
@@ -11,7 +10,7 @@ from sub2api.protocols.messages.usage import merged, usage_of
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, edited
 
-_MARKS = re.compile(rb"message_(?:start|delta|stop)|error")
+_WORDS = (b"message_", b"error")
 
 
 class MessagesStream:
@@ -26,7 +25,7 @@ class MessagesStream:
         """Take complete events (see `StreamReader`)."""
         if not self.facts.produced and b"content_block" in block:
             self.facts.produced = True
-        return edited(block, _MARKS, self._event)
+        return edited(block, _WORDS, self._event)
 
     def _event(self, event: Event) -> bytes:
         body = decode_object(event.data)

@@ -10,32 +10,63 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from sub2api.model.tokens import Tokens, Usage
-from sub2api.protocols.reading import count, member, text
+from sub2api.protocols.reading import Count, count, member, text
+
+
+class _Written(msgspec.Struct):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class _Made(msgspec.Struct):
+    thinking_tokens: Count | None = None
+
+
+class _Tools(msgspec.Struct):
+    web_search_requests: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: _Written | None = None
+    output_tokens_details: _Made | None = None
+    server_tool_use: _Tools | None = None
+    speed: str | None = None
+    service_tier: str | None = None
+
+
+_COUNTS = tuple(name for name in _Usage.__struct_fields__ if name.endswith("_tokens"))
 
 
 def usage_of(received: dict[str, Any]) -> Usage:
     """Read a usage object; numbers that make no sense count as 0."""
-    get = received.get
-    long = short = reasoning = searches = 0
-    if split := get("cache_creation"):
-        long = count(member(received, "cache_creation").get("ephemeral_1h_input_tokens"))
-        short = count(split.get("ephemeral_5m_input_tokens")) if isinstance(split, dict) else 0
-    if written := count(get("cache_creation_input_tokens")):
-        short = max(short, written - long)
-    if "output_tokens_details" in received:
-        reasoning = count(member(received, "output_tokens_details").get("thinking_tokens"))
-    if "server_tool_use" in received:
-        searches = count(member(received, "server_tool_use").get("web_search_requests"))
+    try:
+        found = msgspec.convert(received, _Usage)
+    except msgspec.ValidationError:
+        found = msgspec.convert(_tamed(received), _Usage)
+    long = short = 0
+    if found.cache_creation is not None:
+        long = found.cache_creation.ephemeral_1h_input_tokens or 0
+        short = found.cache_creation.ephemeral_5m_input_tokens or 0
+    if found.cache_creation_input_tokens:
+        short = max(short, found.cache_creation_input_tokens - long)
+    made, tools = found.output_tokens_details, found.server_tool_use
     tokens = Tokens(
-        input=count(get("input_tokens")),
-        output=count(get("output_tokens")),
-        cache_read=count(get("cache_read_input_tokens") or get("cached_tokens")),
-        cache_write=short,
-        cache_write_long=long,
-        reasoning=reasoning,
-        web_searches=searches,
-        service_tier=_tier(received),
+        found.input_tokens or 0,
+        found.output_tokens or 0,
+        found.cache_read_input_tokens or found.cached_tokens or 0,
+        short,
+        long,
+        reasoning=made.thinking_tokens or 0 if made is not None else 0,
+        web_searches=tools.web_search_requests or 0 if tools is not None else 0,
+        service_tier=_tier(found),
     )
     return Usage(tokens, received)
 
@@ -49,9 +80,20 @@ def merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     return {**earlier, **{name: value for name, value in later.items() if value}}
 
 
-def _tier(received: dict[str, Any]) -> str:
+def _tier(found: _Usage) -> str:
     """Return the tier that is priced: fast mode, else the service tier, "" for standard."""
-    if text(received.get("speed")) == "fast":
+    if found.speed == "fast":
         return "fast"
-    tier = text(received.get("service_tier"))[:40]
-    return "" if tier == "standard" else tier
+    tier = found.service_tier
+    return "" if tier is None or tier == "standard" else tier[:40]
+
+
+def _tamed(received: dict[str, Any]) -> dict[str, Any]:
+    """Keep what makes sense of a usage object that is not as it should be."""
+    inner = {
+        name: {key: count(value) for key, value in member(received, name).items()}
+        for name in ("cache_creation", "output_tokens_details", "server_tool_use")
+    }
+    counts = {name: count(received.get(name)) for name in _COUNTS}
+    words = {name: text(received.get(name)) for name in ("speed", "service_tier")}
+    return {**counts, **inner, **words}

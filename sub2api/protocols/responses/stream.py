@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sub2api.protocols.edits import replace_in_event
@@ -11,7 +10,7 @@ from sub2api.protocols.openai_usage import usage_of
 from sub2api.protocols.reading import decode_object, member, text
 from sub2api.protocols.sse import Event, edited
 
-_MARKS = re.compile(rb'"response"\s*:|"type"\s*:\s*"error"|event: ?error')
+_WORDS = (b'"response"', b'"error"', b"event: error", b"event:error")
 _OUTPUT_MARK = b"response.output"
 _ENDS = {
     "response.completed": StreamState.FINISHED,
@@ -33,7 +32,7 @@ class ResponsesStream:
         """Take complete events (see `StreamReader`)."""
         if not self.facts.produced and _OUTPUT_MARK in block:
             self.facts.produced = True
-        return edited(block, _MARKS, self._event)
+        return edited(block, _WORDS, self._event)
 
     def _event(self, event: Event) -> bytes:
         body = decode_object(event.data)

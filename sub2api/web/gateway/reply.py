@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 _HIGH_WATER = 65536
 
@@ -31,13 +31,19 @@ class QuartReply:
         self._writable = asyncio.Event()
         self._writable.set()
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Hand the head over."""
         if self.started:
             raise RuntimeError("the reply has begun already")
         self.started = True
         if not self._head.done():
             self._head.set_result((status, list(headers)))
+
+    def whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Hand a complete reply over."""
+        self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self.push(body)
+        self._end()
 
     async def send(self, data: bytes) -> None:
         """Hand body bytes over; waits while more than 64 KiB are unread."""
@@ -61,6 +67,9 @@ class QuartReply:
 
     async def end(self) -> None:
         """Finish the body."""
+        self._end()
+
+    def _end(self) -> None:
         self._ended = True
         self._readable.set()
 
