@@ -77,9 +77,8 @@ class Answer:
         if interval <= 0 or not self.dialect.keep_alive:
             return
         self._interval = interval
-        loop = asyncio.get_running_loop()
-        self._last_write = loop.time()
-        self._timer = loop.call_later(interval, self._tick)
+        self._last_write = self._clock.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(interval, self._tick)
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Relay the upstream's head. After keep-alives have begun, it is already decided."""
@@ -92,15 +91,13 @@ class Answer:
         if data:
             await self._reply.send(data)
             if self._timer is not None:
-                self._last_write = asyncio.get_running_loop().time()
+                self._last_write = self._clock.monotonic()
 
     def push(self, data: bytes) -> bool:
         """Do what `write` does without waiting; False when the client is behind: see `ready`."""
-        if not data:
-            return True
         if self._timer is not None:
-            self._last_write = asyncio.get_running_loop().time()
-        return self._reply.push(data)
+            self._last_write = self._clock.monotonic()
+        return not data or self._reply.push(data)
 
     async def ready(self) -> None:
         """Wait until the client has caught up, or has left."""
@@ -153,15 +150,16 @@ class Answer:
         return [*headers, *ours]
 
     def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        silent = loop.time() - self._last_write
+        now = self._clock.monotonic()
+        silent = now - self._last_write
         if silent >= self._interval * 0.99:
             if self.state is State.UNSENT:
                 self._reply.start(200, self._headed(200, _STREAM_HEADERS))
                 self.state = State.WAITING
             self._reply.try_send(self.dialect.keep_alive)
-            self._last_write = loop.time()
+            self._last_write = now
             silent = 0.0
+        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._interval - silent, self._tick)
 
 

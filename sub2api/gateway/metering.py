@@ -45,8 +45,11 @@ class Tally:
     _usage: Usage | None = None
     _last_progress = float("-inf")
     _first_token_at: float | None = None
-    _produced_bytes = 0
-    _produced_events = 0
+    produced = False
+    """Whether any generated content was seen."""
+    produced_bytes = 0
+    produced_events = 0
+    """What was relayed since then, events and all: the streams' relay counts."""
     _settled = False
 
     def __init__(
@@ -59,11 +62,6 @@ class Tally:
         self._peek = peek
         self.started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
         self.bindings: list[Binding] = []
-
-    @property
-    def produced(self) -> bool:
-        """Whether any generated content was seen."""
-        return self._first_token_at is not None
 
     @property
     def platform(self) -> str:
@@ -85,7 +83,7 @@ class Tally:
         self._leg = leg
         if self.attempts > 1:
             self._usage = None
-            self._produced_bytes = self._produced_events = 0
+            self.produced_bytes = self.produced_events = 0
         if self._records:
             row = self._identified(leg.row)
             self._parts.journal.opened(row.call_id, leg.opening.line(row))
@@ -94,19 +92,17 @@ class Tally:
         """Take note of a whole reply: its settlement follows at once."""
         if usage is not None:
             self._usage = usage
+        self.begins()
+
+    def begins(self) -> None:
+        """The first generated content has come."""
+        self.produced = True
         self._first_token_at = self._parts.clock.monotonic()
 
-    def saw(self, usage: Usage | None, produced: bool, size: int, events: int) -> None:
-        """Take note of a relayed block: its usage so far, and its size if it carried content."""
-        if produced:
-            if self._first_token_at is None:
-                self._first_token_at = self._parts.clock.monotonic()
-            self._produced_bytes += size
-            self._produced_events += events
-        if usage is None or usage is self._usage:
-            return
+    def saw(self, usage: Usage | None) -> None:
+        """Take note of what a stream has used so far."""
         self._usage = usage
-        if not self._records:
+        if usage is None or not self._records:
             return
         now = self._parts.clock.monotonic()
         if now - self._last_progress >= _PROGRESS_SECONDS:
@@ -125,6 +121,7 @@ class Tally:
         """The attempt failed: nothing of it is ever billed to the caller."""
         self._usage = None
         self._first_token_at = None
+        self.produced = False
 
     def settle(self, ending: Ending) -> None:
         """Write the call's one close record."""
@@ -161,9 +158,9 @@ class Tally:
     def _estimated(self) -> Tokens:
         """Fill in what no usage frame told, from sizes: about four bytes are a token."""
         seen = self._usage.tokens if self._usage else Tokens()
-        overhead = _EVENT_OVERHEAD[self._call.match.wire.value] * self._produced_events
-        text = max(0, self._produced_bytes - overhead)
-        output = max(seen.output, self._produced_events, text // 4)
+        overhead = _EVENT_OVERHEAD[self._call.match.wire.value] * self.produced_events
+        text = max(0, self.produced_bytes - overhead)
+        output = max(seen.output, self.produced_events, text // 4)
         if seen.prompt:
             return msgspec.structs.replace(seen, output=output)
         return Tokens(input=max(1, len(self._call.body) // 4), output=output)

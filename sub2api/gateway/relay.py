@@ -12,6 +12,7 @@ from sub2api.gateway.failures import break_text, broken, error_event
 from sub2api.gateway.legs import Plan
 from sub2api.gateway.metering import Ending, Tally
 from sub2api.model.routes import Operation
+from sub2api.model.tokens import Usage
 from sub2api.platforms.forwarding import to_client
 from sub2api.protocols.interface import StreamOptions, StreamReader, StreamState
 from sub2api.protocols.sse import EventTooLarge, Frames
@@ -64,6 +65,9 @@ class StreamRelay:
                 drop_usage=plan.drop_usage,
             )
         )
+        self._facts = self._reader.facts
+        self._usage: Usage | None = None
+        self._binds = plan.binds
 
     @property
     def finished(self) -> bool:
@@ -131,10 +135,17 @@ class StreamRelay:
 
     def _read(self, block: bytes) -> bytes:
         shown = self._reader.feed(block)
-        facts = self._reader.facts
-        self._tally.saw(facts.usage, facts.produced, len(block), block.count(b"data:"))
-        if self._plan.binds and facts.response_id:
-            self._tally.bind(facts.response_id)
+        facts, tally = self._facts, self._tally
+        if facts.produced:
+            tally.produced_bytes += len(block)
+            tally.produced_events += block.count(b"data:")
+            if not tally.produced:
+                tally.begins()
+        if facts.usage is not self._usage:
+            self._usage = facts.usage
+            tally.saw(facts.usage)
+        if self._binds and facts.response_id:
+            tally.bind(facts.response_id)
         return shown
 
     async def _rest(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -39,6 +40,10 @@ _UNREAD = Head("GET", "", b"", (), {}, "1.1", False, False, False, {}, 0)
 """Stands for a request that could not be read."""
 
 
+def _nowhere(_: bytes) -> None:
+    raise RuntimeError("there is no transport yet")
+
+
 class _Phase(enum.Enum):
     READING = "reading"
     CHECKING = "checking"
@@ -56,6 +61,7 @@ class ExpressConnection(asyncio.Protocol):
         self.keep_alive = True
         self.writable = True
         self.dates = lane.dates
+        self.write: Callable[[bytes], None] = _nowhere
         self._lane = lane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -78,6 +84,7 @@ class ExpressConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         if not self._lane.admit(self):
@@ -176,10 +183,6 @@ class ExpressConnection(asyncio.Protocol):
         self._transport.abort()
 
     # What the reply calls.
-
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport."""
-        self._transport.write(data)
 
     def write_several(self, parts: list[bytes]) -> None:
         """Hand bytes to the transport, one after the other."""

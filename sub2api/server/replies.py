@@ -26,8 +26,9 @@ class Link(Protocol):
     writable: bool
     dates: Dates
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """What hands bytes to the transport."""
         ...
 
     def write_several(self, parts: list[bytes]) -> None:
@@ -109,8 +110,12 @@ class LinkReply:
         """Write body bytes; False when the client is behind."""
         if self.gone:
             return True
-        self._write(data)
-        return self._link.writable
+        link = self._link
+        if self._chunked and not self._head and len(data) <= _SMALL and data:
+            link.write(b"%x\r\n%b\r\n" % (len(data), data))  # an event of a stream
+        else:
+            self._write(data)
+        return link.writable
 
     async def ready(self) -> None:
         """Wait until the client has caught up."""

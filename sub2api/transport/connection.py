@@ -179,7 +179,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail("the upstream does not speak proper HTTP/1.1", "protocol")
         if self._fresh:
             self._deliver()
-        if self._barren > _MOST_BARREN:
+        elif self._barren > _MOST_BARREN:
             self._fail("the upstream's head or framing is too large", "protocol")
 
     def eof_received(self) -> bool:
@@ -279,13 +279,16 @@ class Connection(asyncio.BufferedProtocol):
         if response is None or self._transport is None:
             self.close()  # a body where none may be
             return
+        if response.sink is not None:
+            if not response.pour(data):
+                self._wake()
+            elif response.idle > 0:
+                self._deadline = self._loop.time() + response.idle
+            return
         if not response.push(data) and not self._read_paused:
             self._read_paused = True
             self._transport.pause_reading()
-        if not response.flowing:
-            self._wake()
-        elif response.idle > 0:
-            self._deadline = self._loop.time() + response.idle
+        self._wake()
 
     # The rest is ours.
 

@@ -47,7 +47,8 @@ class PooledResponse:
     _decoder: Decoder | None = None
     _decoded: Iterator[bytes] = iter(())
     _seen = False
-    _sink: Callable[[bytes], bool] | None = None
+    sink: Callable[[bytes], bool] | None = None
+    """Where what arrives goes at once, while the reader of `flow` sleeps."""
     _behind = False
     _failure: Exception | None = None
 
@@ -75,11 +76,11 @@ class PooledResponse:
             if self.complete:
                 self._check_decoded()
                 return False
-            self._sink = take if self._decoder is None else None
+            self.sink = take if self._decoder is None else None
             try:
                 await self._wire.wait(self, self.idle, "idle_timeout")
             finally:
-                self._sink = None
+                self.sink = None
             if self._failure is not None:
                 raise self._failure
             if self._behind:
@@ -140,25 +141,24 @@ class PooledResponse:
 
     def push(self, data: bytes) -> bool:
         """Body bytes have arrived. Returns whether the reader keeps up."""
-        if self._sink is not None:
-            self._pour(self._sink, data)
-            return True
         self._chunks.append(data)
         self.held += len(data)
         return self.held < HIGH_WATER
 
-    @property
-    def flowing(self) -> bool:
-        """Whether what arrives goes on at once, and the reader sleeps."""
-        return self._sink is not None
+    def pour(self, data: bytes) -> bool:
+        """Body bytes have arrived while there is a `sink`: they go on at once, the reader sleeps.
 
-    def _pour(self, sink: Callable[[bytes], bool], data: bytes) -> None:
+        Returns False if it must wake: who takes them is behind, or failed.
+        """
+        sink = self.sink
         try:
-            self._behind = not sink(data)
+            if sink is not None and sink(data):
+                return True
+            self._behind = True
         except Exception as error:  # noqa: BLE001  the reader's own, raised where it waits
             self._failure = error
-        if self._behind or self._failure is not None:
-            self._sink = None
+        self.sink = None
+        return False
 
     def finish(self) -> None:
         """The body is complete."""
