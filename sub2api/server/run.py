@@ -33,6 +33,7 @@ Companion = Callable[[Parts, Clock], AbstractAsyncContextManager[None]]
 def run(settings: Settings, *, companions: Sequence[Companion] = ()) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. Raises SettingsError."""
     logs.configure(settings.log.level)
+    sockets.allow_files(settings.server.max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_main(settings, companions))
     return 0

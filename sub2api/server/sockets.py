@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import resource
 import socket
 
 from sub2api.errors import SettingsError
 from sub2api.settings import Settings
 from sub2api.settings.supervision import Supervision
+
+log = logging.getLogger(__name__)
+
+_OTHER_FILES = 256
 
 
 def listen(settings: Settings, inherited: tuple[int, ...] = ()) -> list[socket.socket]:
@@ -20,6 +26,28 @@ def listen(settings: Settings, inherited: tuple[int, ...] = ()) -> list[socket.s
         return [_adopted(fd) for fd in inherited]
     server = settings.server
     return [_bound(server.host, server.port, reuse=server.reuse_port)]
+
+
+def allow_files(connections: int) -> None:
+    """Let this process open as many files as so many clients and their upstreams take.
+
+    The usual soft limit (1,024) is far below `server.max_connections`. Logs a warning when the
+    hard limit is too low.
+    """
+    wanted = 2 * connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (ValueError, OSError):  # macOS refuses more than the kernel's own maximum
+        most = soft
+    if most < wanted:
+        log.warning(
+            "fewer clients can be served than server.max_connections: too few files may be open",
+            extra={"files": most, "wanted": wanted, "raise": "LimitNOFILE= or ulimit -n"},
+        )
 
 
 def tell(supervision: Supervision, state: str) -> None:

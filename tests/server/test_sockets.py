@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 from collections.abc import Iterator
@@ -107,3 +108,33 @@ def test_a_service_manager_that_does_not_listen_is_no_error(tmp_path: Path) -> N
         for _ in range(5000):  # until its queue is full, and on
             sockets.tell(Supervision(notify_socket=path), "WATCHDOG=1")
         assert manager.recv(100) == b"WATCHDOG=1"
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_as_many_files_may_be_open_as_clients_need(
+    limits: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    hard = limits[1]
+    assert hard > 1024, "this machine allows too few files for the test"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    sockets.allow_files(300)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (856, hard)
+    sockets.allow_files(10)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (856, hard)
+    assert not caplog.records
+
+
+def test_too_few_files_are_told(
+    limits: tuple[int, int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft = limits[0]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    sockets.allow_files(soft)
+    assert "max_connections" in caplog.text
+    assert vars(caplog.records[0])["files"] == soft
