@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sub2api.errors import RATE_LIMITED, ClientError
 from sub2api.gateway.call import Call
 from sub2api.gateway.credentials import key_of
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.scheduling import MOST_CANDIDATES, slot, slot_of
-from sub2api.live.interfaces import Entry, Granted, Refused
+from sub2api.live.interfaces import Entry, Granted, Refused, Slot
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
 
@@ -37,18 +39,16 @@ async def enter(
 
     Raises ClientError 429 when the wait is over or the queue is full.
     """
-    settings = parts.settings.gateway
+    settings, user, key = parts.settings.gateway, caller.user, caller.key
     shortlist = ranking[:MOST_CANDIDATES]
+    places = _places(user.id, user.concurrency, key.id, key.concurrency)
     entry = Entry(
-        call_id=call.id,
-        caller_slots=(
-            slot("user", caller.user.id, caller.user.concurrency),
-            slot("key", caller.key.id, caller.key.concurrency),
-        ),
-        candidates=tuple([slot_of(candidate.account) for candidate in shortlist]),
-        queue=slot("user", caller.user.id, caller.user.concurrency).name,
-        wait=settings.slot_wait_seconds,
-        max_waiting=settings.max_waiting,
+        call.id,
+        places,
+        tuple([slot_of(candidate.account) for candidate in shortlist]),
+        places[0].name,
+        settings.slot_wait_seconds,
+        settings.max_waiting,
     )
     decision = await parts.live.enter(entry)
     if isinstance(decision, Granted):
@@ -62,6 +62,11 @@ async def another(parts: Parts, call: Call, ranking: list[Candidate]) -> Candida
     slots = tuple(slot_of(candidate.account) for candidate in shortlist)
     decision = await parts.live.swap(call.id, slots)
     return shortlist[decision.candidate] if isinstance(decision, Granted) else None
+
+
+@lru_cache(8192)
+def _places(user_id: int, of_user: int, key_id: int, of_key: int) -> tuple[Slot, Slot]:
+    return slot("user", user_id, of_user), slot("key", key_id, of_key)
 
 
 def _busy(refused: Refused) -> ClientError:

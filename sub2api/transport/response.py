@@ -122,7 +122,8 @@ class PooledResponse:
         if not self.complete:
             self.fail(TransportError("the response was closed", cause="reset", sent=True))
             self._wire.abandon(self)
-        self._drop()
+        if self.held or self._decoder is not None:
+            self._drop()
 
     # What the connection calls.
 
