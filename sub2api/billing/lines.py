@@ -59,9 +59,6 @@ class Opening:
         )
         record, line = prepare(msgspec.structs.replace(record, row=row))
         text = line[9:-1]
-        if not text.startswith(self._DIFFERS):
-            msg = "an open record does not begin as it should"
-            raise RuntimeError(msg)
         self._rest = text[len(self._DIFFERS) :]
 
     def line(self, row: UsageRow) -> bytes:

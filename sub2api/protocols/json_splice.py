@@ -83,10 +83,13 @@ def values_of(body: bytes, key: str, opened_at: int | None = None) -> list[int]:
     if at < 0:
         return []
     candidates = [match for match in _candidates(body, key) if match.start() > at]
-    if len(candidates) > _FEW:
-        levels = _scan(body, at)
-        return [match.end() for match in candidates if match.start() in levels]
-    return [match.end() for match in candidates if _is_level(body, match.start(), at)]
+    if len(candidates) <= _FEW:
+        try:
+            return [match.end() for match in candidates if _is_level(body, match.start(), at)]
+        except RecursionError:
+            pass  # nested too deeply to be decoded, not to be scanned
+    levels = _scan(body, at)
+    return [match.end() for match in candidates if match.start() in levels]
 
 
 def _scan(body: bytes, at: int) -> set[int]:

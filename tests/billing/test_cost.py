@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sub2api.billing.cost import cost_of
+from sub2api.billing.cost import Tariff, cost_of
 from sub2api.billing.prices import TOKEN_CLASSES, Price, PriceBook, Rate
 from sub2api.model.tokens import Tokens
 
@@ -105,6 +105,22 @@ def test_the_long_prompt_rate_counts_cached_tokens_too() -> None:
     assert cost_of(short, long).pricing["above"] == 0
     over = Tokens(input=50, cache_read=40, cache_write=5, cache_write_long=5, input_audio=1)
     assert cost_of(over, long).pricing["above"] == 100
+
+
+def test_replies_alike_share_their_evidence() -> None:
+    tariff = Tariff(price(input=10**6, output=10**6))
+    one, other = (tariff.cost(Tokens(input=count, output=1)) for count in (3, 5))
+    assert (one.cost, other.cost) == (4, 6)
+    assert one.pricing is other.pricing
+    assert tariff.cost(Tokens(input=3)).pricing["units"] == {"input": 10**6}
+
+
+def test_a_vendor_may_name_any_number_of_tiers() -> None:
+    tariff = Tariff(price(input=10**6))
+    for number in range(200):
+        cost = tariff.cost(Tokens(input=3, service_tier=f"t{number}"))
+        assert (cost.cost, cost.pricing["tier"]) == (3, f"t{number}")
+    assert len(tariff._scales) == 64
 
 
 def test_an_unknown_tier_is_charged_as_standard_and_recorded_as_reported() -> None:
