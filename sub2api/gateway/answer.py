@@ -145,9 +145,7 @@ class Answer:
         timing = b"gw;dur=%.2f" % (self.overhead * 1000)
         if self.queued:
             timing += b", queue;dur=%.2f" % (self.queued * 1000)
-        call_id = self._call.id.encode()
-        ours = ((b"request-id", call_id), (b"x-request-id", call_id), (b"server-timing", timing))
-        return [*headers, *ours]
+        return [*headers, *id_headers(self._call.id), (b"server-timing", timing)]
 
     def _tick(self) -> None:
         now = self._clock.monotonic()

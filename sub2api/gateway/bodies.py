@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from typing import cast
 
 import zstandard
 
@@ -15,8 +14,6 @@ _STEP = 65536
 _BUSY_SECONDS = 5.0
 LARGE = 4 << 20
 """Bytes from which on a body is looked at by its `outline`."""
-COPIED = 1 << 20
-"""Up to here a body that came in parts is copied into one piece; larger ones never are."""
 _LONG_STRING = 1024
 _MOST_STRINGS = 100_000
 _STRINGS_AT_ONCE = 4096
@@ -26,33 +23,6 @@ _INSIDE = re.compile(rb'(?>[^"\\]+|\\.)*+', re.DOTALL)
 """What a string goes on with, up to its end."""
 PACE_SECONDS = 30.0
 PACE_BYTES = 16384
-
-
-class Gathered:
-    """A body on its way in, in one piece at the end. A large one is never copied to become that."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._parts: list[bytes] = []
-        self._large: bytearray | None = None
-
-    def add(self, data: bytes) -> None:
-        """Take what comes next."""
-        self.size += len(data)
-        if self._large is not None:
-            self._large += data
-        elif self.size > COPIED:
-            self._large = bytearray().join(self._parts)
-            self._large += data
-            self._parts.clear()
-        else:
-            self._parts.append(data)
-
-    def whole(self) -> bytes:
-        """Return the body; nothing may be added after that."""
-        if self._large is not None:
-            return cast(bytes, self._large)  # nobody changes it any more
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class Pace:
@@ -121,6 +91,8 @@ async def outline(body: bytes) -> bytes:
         quote = body.find(b'"', end + 1)
         if count % _STRINGS_AT_ONCE == _STRINGS_AT_ONCE - 1:
             await asyncio.sleep(0)
+    if not kept:
+        return body  # a copy of it would be as large
     kept.append(body[copied:])
     return b"".join(kept)
 

@@ -97,20 +97,17 @@ _LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})(?=\r\n)")
 
 def read_head(data: bytes) -> Head:
     """Read a head, its blank line included. Raises BadRequest."""
-    line = _LENGTH_LINE.search(data)
-    if line is None:
-        return _read(data)
-    known_as = data[: line.start()] + data[line.end() :]
-    known = _heads.get(known_as)
+    known = known_head(data, len(data))
     if known is not None:
-        return Head(*known, int(line[1]))  # type: ignore[call-arg]  # a tuple of unknown length
+        return known
     head = _read(data)
-    if len(known_as) > _MOST_KNOWN_HEAD:
+    line = _LENGTH_LINE.search(data)
+    if line is None or len(data) - len(line[0]) > _MOST_KNOWN_HEAD:
         return head
     # With another framing beside the length it would have been refused: only the value can differ.
     if len(_heads) >= _MOST_HEADS:
         del _heads[next(iter(_heads))]
-    _heads[known_as] = msgspec.structs.astuple(head)[:-1]
+    _heads[data[: line.start()] + data[line.end() :]] = msgspec.structs.astuple(head)[:-1]
     return head
 
 
@@ -120,7 +117,7 @@ def known_head(data: bytes, end: int) -> Head | None:
     if line is None:
         return None
     known = _heads.get(data[: line.start()] + data[line.end() : end])
-    return None if known is None else Head(*known, int(line[1]))  # type: ignore[call-arg]
+    return None if known is None else Head(*known, int(line[1]))  # type: ignore[call-arg]  # a tuple of unknown length
 
 
 def _read(data: bytes) -> Head:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import cast
 
-from sub2api.gateway.bodies import COPIED, Gathered, too_large
+from sub2api.gateway.bodies import too_large
 from sub2api.server.heads import BadRequest
 
 _MOST_LINE = 1024
@@ -19,7 +18,7 @@ class SizedBody:
 
     def __init__(self, length: int) -> None:
         self._missing = length
-        self._gathered = Gathered()
+        self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes; return those behind the body's end, None while there is none."""
@@ -27,13 +26,13 @@ class SizedBody:
         rest = b""
         if len(data) > missing:
             data, rest = data[:missing], data[missing:]
-        self._gathered.add(data)
+        self._parts.append(data)
         self._missing = missing - len(data)
         return None if self._missing else rest
 
     def whole(self) -> bytes:
         """Return the body."""
-        return self._gathered.whole()
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class ChunkedBody:
@@ -79,8 +78,7 @@ class ChunkedBody:
 
     def whole(self) -> bytes:
         """Return the body."""
-        # Nobody changes it any more, so that it can stand for bytes.
-        return bytes(self._body) if self.size <= COPIED else cast(bytes, self._body)
+        return bytes(self._body)
 
     def _size_line(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line) if len(line) <= _MOST_LINE else None

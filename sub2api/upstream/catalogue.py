@@ -90,7 +90,7 @@ class Catalogue:
             having = _having(self.accounts_for(caller, platforms), model)
             _remember(self.snapshot.having, asked, having)
         now = self._clock.now()
-        return [each for each in having if each.account.is_usable(now)]
+        return [candidate for candidate in having if candidate.account.is_usable(now)]
 
     def _reachable(
         self, caller: Caller, platforms: tuple[PlatformName, ...]

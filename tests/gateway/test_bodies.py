@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sub2api.errors import ClientError
-from sub2api.gateway.bodies import PACE_BYTES, Budget, Gathered, Pace, decoded, outline
+from sub2api.gateway.bodies import PACE_BYTES, Budget, Pace, decoded, outline
 
 PLAIN = b'{"model":"m"}' * 100
 LIMIT = 1 << 20
@@ -88,17 +88,6 @@ def test_a_body_must_keep_its_pace() -> None:
     assert pace.got(1, 150.0) == 155.0
 
 
-@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3 << 20])
-@pytest.mark.parametrize("step", [1 << 18, 1 << 21])
-def test_a_body_is_gathered_whole(size: int, step: int) -> None:
-    body = bytes(each % 251 for each in range(size))
-    gathered = Gathered()
-    for start in range(0, size, step):
-        gathered.add(body[start : start + step])
-    assert gathered.size == size
-    assert gathered.whole() == body
-
-
 texts = st.text(max_size=20) | st.builds(lambda text: text * 300, st.text(min_size=5, max_size=20))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,
@@ -128,6 +117,11 @@ def test_an_outline_is_the_body_without_its_long_strings(value: dict[str, object
 @given(st.binary(max_size=200))
 def test_an_outline_of_anything_short_is_itself(data: bytes) -> None:
     assert asyncio.run(outline(data)) == data
+
+
+async def test_an_outline_of_nothing_long_is_no_copy() -> None:
+    body = b"x" * 5000
+    assert await outline(body) is body
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from sub2api.clock import Clock
 from sub2api.errors import TIMEOUT, ClientError
 from sub2api.gateway.answer import id_headers, refusal
-from sub2api.gateway.bodies import Gathered, Pace, too_large
+from sub2api.gateway.bodies import Pace, too_large
 from sub2api.gateway.call import Call, first_values, without_framing
 from sub2api.gateway.client_address import client_address, networks_of
 from sub2api.gateway.pipeline import Pipeline
@@ -80,16 +80,18 @@ class Door:
         """Read the body, at most as far as the limits. Raises ClientError 413, 408 or 503."""
         length = request.headers.get("content-length", "")
         self._check_size(int(length) if length.isdigit() else 0)
-        gathered = Gathered()
+        parts: list[bytes] = []
+        size = 0
         try:
             async for chunk in self._chunks(request):
-                self._check_size(gathered.size + len(chunk))
-                gathered.add(chunk)
+                size += len(chunk)
+                self._check_size(size)
+                parts.append(chunk)
                 self._bodies.take(len(chunk))
         except BaseException:
-            self._bodies.give(gathered.size)
+            self._bodies.give(sum(map(len, parts)))
             raise
-        return gathered.whole()
+        return b"".join(parts)
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
