@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import zstandard
 
@@ -21,6 +25,9 @@ _LOOK = 16 << 20
 _SWEEP = 2 << 20
 _INSIDE = re.compile(rb'(?>[^"\\]+|\\.)*+', re.DOTALL)
 """What a string goes on with, up to its end."""
+BULK = 1 << 20
+"""Bytes from which on a body's parts are joined beside the loop."""
+_BACKGROUND = 10
 PACE_SECONDS = 30.0
 PACE_BYTES = 16384
 
@@ -53,6 +60,7 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.held = 0
         self._limit = limit
+        self._joiner: ThreadPoolExecutor | None = None
 
     def take(self, count: int) -> None:
         """Bytes have come. Raises ClientError 503 when that is too much; they count even so."""
@@ -69,6 +77,38 @@ class Budget:
         """Bytes are not held any more."""
         self.held -= count
 
+    async def gathered(self, parts: list[bytes]) -> bytes:
+        """Join a body's parts and empty the list; beside the loop if that takes long.
+
+        Raises ClientError 503 when there is no room for the copy.
+        """
+        size = sum(map(len, parts))
+        if size < BULK:
+            return b"".join(parts)
+        if self._joiner is None:
+            self._joiner = ThreadPoolExecutor(1, "joiner", _give_way)
+        try:
+            self.take(size)
+            return await asyncio.get_running_loop().run_in_executor(self._joiner, _joined, parts)
+        finally:
+            self.give(size)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """Join parts, emptying the list one by one: freeing many at once would hold the interpreter."""
+    body = b"".join(parts)
+    while parts:
+        parts.pop()
+    return body
+
+
+def _give_way() -> None:
+    """Let the event loop go first: copying 100 MB would take its core for a tenth of a second."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        own = threading.get_native_id()
+        nice = os.getpriority(os.PRIO_PROCESS, own)
+        os.setpriority(os.PRIO_PROCESS, own, nice + _BACKGROUND)
+
 
 async def outline(body: bytes) -> bytes:
     """Return a large JSON body without what makes it large: its long strings emptied.
@@ -79,7 +119,7 @@ async def outline(body: bytes) -> bytes:
     """
     kept: list[bytes] = []
     copied = 0
-    quote = body.find(b'"')
+    quote = await _quote(body, 0)
     for count in range(_MOST_STRINGS):
         start = quote + 1
         end = await _string_end(body, start) if quote >= 0 else -1
@@ -88,13 +128,24 @@ async def outline(body: bytes) -> bytes:
         if end - start > _LONG_STRING:
             kept.append(body[copied:start])
             copied = end
-        quote = body.find(b'"', end + 1)
+        quote = await _quote(body, end + 1)
         if count % _STRINGS_AT_ONCE == _STRINGS_AT_ONCE - 1:
             await asyncio.sleep(0)
     if not kept:
         return body  # a copy of it would be as large
     kept.append(body[copied:])
     return b"".join(kept)
+
+
+async def _quote(body: bytes, at: int) -> int:
+    """Return where the next quote stands, -1 for nowhere."""
+    quote = -1
+    while quote < 0 and at < len(body):
+        quote = body.find(b'"', at, at + _LOOK)
+        at += _LOOK
+        if quote < 0:
+            await asyncio.sleep(0)
+    return quote
 
 
 async def _string_end(body: bytes, start: int) -> int:

@@ -55,13 +55,9 @@ class Pipeline:
         """Whether a call's key is known to exist without asking the store."""
         return self._parts.key_desk.knows(key_of(call))
 
-    async def refusal_of(self, call: Call) -> ClientError | None:
-        """Return why a call's key is refused, None if it is not; asked before a large body."""
-        try:
-            await admission.caller_of(self._parts, call)
-        except ClientError as refusal:
-            return refusal
-        return None
+    async def check_key(self, call: Call) -> None:
+        """Raise ClientError if the call's key is refused; asked before a large body is read."""
+        await admission.caller_of(self._parts, call)
 
     async def serve(self, call: Call, reply: Reply) -> None:
         """Answer one call. Never raises, except for a cancellation that is not the client's."""

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
-from typing import cast
-
-import msgspec
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 from sub2api.errors import ClientError
 from sub2api.gateway.answer import id_headers, refusal
-from sub2api.gateway.bodies import Pace
-from sub2api.gateway.call import Call
 from sub2api.model.routes import Wire
 from sub2api.protocols.dialects import DIALECTS
-from sub2api.server.heads import CHUNKED, BadRequest, Head
+from sub2api.server.arrival import Arrival
+from sub2api.server.heads import CHUNKED, UNREAD, BadRequest, Head
 from sub2api.server.intake import Elsewhere, Intake, Refused, Request
 from sub2api.server.lane import NEVER, Lane
-from sub2api.server.replies import LinkReply
+from sub2api.server.replies import CONTINUE, LinkReply, probe
+from sub2api.server.turns import BULK_READ
 
 _HIGH_WATER = 65536
 _MOST_AHEAD = 65536
@@ -34,14 +32,6 @@ _STALL_SECONDS = 120.0
 """How long a client may take nothing of a reply that waits for it."""
 _LINGER_SECONDS = 2.0
 _MOST_LINGER = 4 << 20
-_PROBE_SECONDS = (0.1, 0.5, 2.0)
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_UNREAD = Head("GET", "", b"", (), {}, "1.1", False, False, False, {}, 0)
-"""Stands for a request that could not be read."""
-
-
-def _nowhere(_: bytes) -> None:
-    raise RuntimeError("there is no transport yet")
 
 
 class _Phase(enum.Enum):
@@ -61,20 +51,19 @@ class ExpressConnection(asyncio.Protocol):
         self.keep_alive = True
         self.writable = True
         self.dates = lane.dates
-        self.write: Callable[[bytes], None] = _nowhere
+        self.write: Callable[[bytes], None] = cast(Any, None)
         self._lane = lane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._phase = _Phase.READING
         self._intake = Intake(lane.server.max_request_body_size)
         self._arrived = 0.0
-        self._pace: Pace | None = None
+        self._arrival = Arrival(lane)
         self._reply: LinkReply | None = None
         self._drained: asyncio.Future[None] | None = None
         self._unread = 0
         self._half_closed = False
         self._paused = False
-        self._held = 0
         self._used = False
         self._lingers = False
         self._lingered = 0
@@ -99,12 +88,12 @@ class ExpressConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a request, or of a later one."""
         if self._phase is _Phase.READING:
-            if self._pace is None and self._intake.idle:
+            if not self._arrival.under_way and self._intake.idle:
                 self._request_begins()
                 if (request := self._intake.whole(data)) is not None:
                     self._dispatch(request)
                     return
-            if self._pace is None or self._body_goes_on(len(data)):
+            if not self._arrival.under_way or self._body_goes_on(len(data)):
                 self._intake.feed(data)
                 self._advance()
         elif self._phase is _Phase.LINGERING:
@@ -121,7 +110,8 @@ class ExpressConnection(asyncio.Protocol):
         if self._phase is _Phase.READING and self._intake.idle:
             return False
         self._half_closed = True
-        self._probe(0)
+        if self._reply is not None:
+            probe(self._reply, self._transport, self._loop)
         self._advance()
         return True
 
@@ -144,7 +134,7 @@ class ExpressConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._phase = _Phase.GONE
-        self._let_go()
+        self._arrival.let_go()
         self._lane.forget(self)
         self._intake = Intake(0)
         self.writable = True
@@ -200,7 +190,7 @@ class ExpressConnection(asyncio.Protocol):
         if self._reply is not reply:
             return
         self._reply = None
-        self._let_go()
+        self._arrival.let_go()
         if not complete:
             self._transport.abort()
         elif self._lingers:
@@ -256,63 +246,79 @@ class ExpressConnection(asyncio.Protocol):
         elif isinstance(found, Elsewhere):
             self._hand_over()
         elif found.complete:
-            self._dispatch(found)
+            if found.parts is None:
+                self._dispatch(found)
+            else:
+                self._meanwhile(found, self._gather(found, found.parts), self._dispatch)
         else:
             self._expect_body(found)
 
     def _expect_body(self, request: Request) -> None:
         """A head is there, its body is not. A large body is read only for a key that exists."""
-        self._pace = Pace(self._lane.clock.monotonic())
-        self.deadline = self._pace.deadline
+        self.deadline = self._arrival.begins()
         head = request.head
         if head.length == CHUNKED or head.length > _SMALL_BODY:
             pipeline = self._lane.pipeline
             call = self._lane.call(request, self.peer, self._arrived)
             if not pipeline.knows_key(call):
-                self._phase = _Phase.CHECKING
-                self.deadline = NEVER
-                pipeline.parts.spawn(self._check(call, head))
+                self._meanwhile(request, pipeline.check_key(call), self._key_is_good)
                 return
-        self._read_body(head)
+        self._read_body(request)
+
+    def _key_is_good(self, request: Request) -> None:
+        self._phase = _Phase.READING
+        self.deadline = self._arrival.begins()
+        self._resume_reading()
+        self._read_body(request)
+
+    async def _gather(self, request: Request, parts: list[bytes]) -> None:
+        request.body = await self._lane.pipeline.parts.bodies.gathered(parts)
+
+    def _meanwhile(
+        self, request: Request, work: Coroutine[Any, Any, None], then: Callable[[Request], None]
+    ) -> None:
+        """Do what takes a moment, then go on, or refuse the request with what it raised."""
+        self._phase = _Phase.CHECKING
+        self.deadline = NEVER
+
+        async def wait() -> None:
+            try:
+                await work
+            except ClientError as error:  # kept no longer: it holds the frame, that the body
+                if self._phase is _Phase.CHECKING:
+                    self.keep_alive = False
+                    self._refuse(error, request.head, request.match.wire)
+                return
+            if self._phase is _Phase.CHECKING:
+                then(request)
+
+        self._lane.pipeline.parts.spawn(wait())
 
     def _body_goes_on(self, count: int) -> bool:
         """Count bytes of a body; False when it was refused for want of room."""
-        pace, request = self._pace, self._intake.arriving
-        if pace is None or request is None:
+        request = self._intake.arriving
+        if request is None:
             return True
-        self.deadline = pace.got(count, self._lane.clock.monotonic())
-        self._held += count
+        if count >= BULK_READ:
+            self._pause_reading()
+            self._lane.turns.queue(self._next_turn)
         try:
-            self._lane.pipeline.parts.bodies.take(count)
+            self.deadline = self._arrival.got(count)
         except ClientError as error:
             self.keep_alive = False
             self._refuse(error, request.head, request.match.wire)
             return False
         return True
 
-    def _let_go(self) -> None:
-        if self._held:
-            self._lane.pipeline.parts.bodies.give(self._held)
-            self._held = 0
+    def _next_turn(self) -> None:
+        waits = len(self._intake.buffer) > _MOST_AHEAD
+        if self._phase is not _Phase.GONE and not waits and not self._transport.is_closing():
+            self._resume_reading()
 
-    async def _check(self, call: Call, head: Head) -> None:
-        error = await self._lane.pipeline.refusal_of(call)
-        if self._phase is not _Phase.CHECKING:
-            return
-        if error is not None:
-            self.keep_alive = False
-            self._refuse(error, head, call.match.wire)
-            return
-        self._phase = _Phase.READING
-        self._pace = Pace(self._lane.clock.monotonic())
-        self.deadline = self._pace.deadline
-        self._resume_reading()
-        self._read_body(head)
-
-    def _read_body(self, head: Head) -> None:
+    def _read_body(self, request: Request) -> None:
         here = len(self._intake.buffer)
-        if head.expects_continue and not here:
-            self._transport.write(_CONTINUE)
+        if request.head.expects_continue and not here:
+            self._transport.write(CONTINUE)
         if self._body_goes_on(here):
             self._advance()
 
@@ -320,7 +326,7 @@ class ExpressConnection(asyncio.Protocol):
         """A request is complete: serve it."""
         head = request.head
         self._phase = _Phase.SERVING
-        self._pace = None
+        self._arrival.ends()
         self.deadline = NEVER
         self.keep_alive = head.keep_alive and not self._lane.draining
         reply = self._reply = LinkReply(self, head.method, head.version)
@@ -331,7 +337,11 @@ class ExpressConnection(asyncio.Protocol):
     def _ahead(self, data: bytes) -> None:
         """Keep what came before its turn, within a limit."""
         self._intake.feed(data)
-        if len(self._intake.buffer) > _MOST_AHEAD and not self._paused:
+        if len(self._intake.buffer) > _MOST_AHEAD:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -351,15 +361,13 @@ class ExpressConnection(asyncio.Protocol):
     def _refuse_bytes(self, error: BadRequest) -> None:
         """Refuse what could not be read as a request, and end the connection."""
         self.keep_alive = False
-        text = {"error": {"message": str(error), "type": "invalid_request_error"}}
-        headers = [(b"content-type", b"application/json")]
-        self._say_no(_UNREAD, error.status, headers, msgspec.json.encode(text))
+        self._say_no(UNREAD, error.status, *error.shown())
 
     def _say_no(
         self, head: Head, status: int, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> None:
         self._phase = _Phase.SERVING
-        self._pace = None
+        self._arrival.ends()
         self.deadline = NEVER
         self._lingers = not self.keep_alive
         reply = self._reply = LinkReply(self, head.method, head.version)
@@ -378,17 +386,3 @@ class ExpressConnection(asyncio.Protocol):
         """The rest of this connection is Hypercorn's."""
         self._phase = _Phase.GONE
         self._lane.hand_over(self, self._transport, self._intake.take())
-
-    def _probe(self, number: int) -> None:
-        """Find out whether a client that sends no more is still there.
-
-        One that has closed and one that only finished sending look alike. An interim response
-        tells them apart: who is gone answers with a reset, who listens passes over it
-        (RFC 9110 15.2).
-        """
-        reply = self._reply
-        if reply is None or reply.started or reply.version == "1.0":
-            return
-        self._transport.write(_CONTINUE)
-        if number < len(_PROBE_SECONDS):
-            self._loop.call_later(_PROBE_SECONDS[number], self._probe, number + 1)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sub2api.server import memory
 from sub2api.server.lane import NEVER, Lane, Watched
+from sub2api.server.turns import BULK_READ
 
 _LAST_WORDS_SECONDS = 0.1
 """Between a reply's end and the connection's, at a stop: HTTP/2 ends a stream a moment later."""
@@ -49,6 +51,14 @@ class Guest(asyncio.StreamReaderProtocol):
         if self._idle and self.deadline == NEVER and not self.multiplexed:
             self.deadline = self._lane.clock.monotonic() + self._lane.server.read_header_timeout
         super().data_received(data)
+        if len(data) >= BULK_READ and not self._link.is_closing():
+            self._link.pause_reading()
+            self._lane.turns.queue(self._next_turn)
+
+    def _next_turn(self) -> None:
+        full = getattr(self.reader, "_paused", False)  # it will then resume by itself
+        if not full and not self._link.is_closing():
+            self._link.resume_reading()
 
     def idle(self, idle: bool) -> None:
         """Hypercorn says whether it waits for a request."""
@@ -172,6 +182,7 @@ class Hypercorn:
         lifespan = Lifespan(app, config, loop, state)
         task = loop.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
+        memory.settle()
         return _House(app, config, lambda: WorkerContext(None), lifespan, task, state)
 
 
@@ -192,6 +203,23 @@ def _config(lane: Lane) -> Any:
     return config
 
 
+def bounded(buffer_class: Any) -> Any:
+    """Return Hypercorn's buffer of a stream whose writer waits until it is almost empty."""
+    from hypercorn.protocol.h2 import BUFFER_LOW_WATER
+
+    class BoundedBuffer(buffer_class):  # type: ignore[misc]
+        async def pop(self, max_length: int) -> bytes:
+            data = bytes(self.buffer[:max_length])
+            del self.buffer[: len(data)]
+            if len(self.buffer) < BUFFER_LOW_WATER:
+                await self._paused.set()
+            if not self.buffer:
+                await self._is_empty.set()
+            return data
+
+    return BoundedBuffer
+
+
 _class: Any = None
 
 
@@ -202,7 +230,12 @@ def _server_class() -> Any:
         return _class
     from hypercorn.asyncio.tcp_server import TCPServer
     from hypercorn.events import Event, Updated
+    from hypercorn.protocol import h2
     from hypercorn.protocol.h2 import H2Protocol
+
+    # Hypercorn's own lets its writer go on whenever the client's window is shut, and so holds
+    # whole replies for clients that do not read.
+    h2.StreamBuffer = bounded(h2.StreamBuffer)  # type: ignore[misc]
 
     class GuestServer(TCPServer):
         def __init__(self, *arguments: Any, guest: Guest) -> None:

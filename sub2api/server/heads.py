@@ -39,6 +39,11 @@ class BadRequest(Exception):
         super().__init__(message)
         self.status = status
 
+    def shown(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the headers and body that tell the client."""
+        text = {"error": {"message": str(self), "type": "invalid_request_error"}}
+        return [(b"content-type", b"application/json")], msgspec.json.encode(text)
+
 
 class Head(msgspec.Struct):
     """A request's head. Header names are lower-case; those that frame the body are left out.
@@ -59,6 +64,10 @@ class Head(msgspec.Struct):
     upgrades: bool
     memo: dict[Any, Any]
     length: int
+
+
+UNREAD = Head("GET", "", b"", (), {}, "1.1", False, False, False, {}, 0)
+"""Stands for a request that could not be read."""
 
 
 class _Syntax:

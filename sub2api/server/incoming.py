@@ -9,6 +9,7 @@ from sub2api.server.heads import BadRequest
 
 _MOST_LINE = 1024
 _MOST_TRAILERS = 8192
+_PART = 65536
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 
@@ -30,16 +31,17 @@ class SizedBody:
         self._missing = missing - len(data)
         return None if self._missing else rest
 
-    def whole(self) -> bytes:
-        """Return the body."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+    def take(self) -> list[bytes]:
+        """Give the body away, in parts."""
+        return self._parts
 
 
 class ChunkedBody:
     """Collects a body of at most `limit` bytes; extensions and trailers are dropped."""
 
     def __init__(self, limit: int) -> None:
-        self._body = bytearray()  # not a list of parts: chunks may be tiny, and many
+        self._parts: list[bytes] = []
+        self._tail = bytearray()  # chunks may be tiny, and many: they are not parts of their own
         self.size = 0
         self._limit = limit
         self._buffer = b""
@@ -76,9 +78,11 @@ class ChunkedBody:
             else:
                 self._size_line(line)
 
-    def whole(self) -> bytes:
-        """Return the body."""
-        return bytes(self._body)
+    def take(self) -> list[bytes]:
+        """Give the body away, in parts."""
+        if self._tail:
+            self._parts.append(bytes(self._tail))
+        return self._parts
 
     def _size_line(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line) if len(line) <= _MOST_LINE else None
@@ -99,7 +103,10 @@ class ChunkedBody:
         if self._missing > 2:
             taken = min(there, self._missing - 2)
             if taken:
-                self._body += memoryview(data)[at : at + taken]
+                self._tail += memoryview(data)[at : at + taken]
+                if len(self._tail) >= _PART:
+                    self._parts.append(bytes(self._tail))
+                    self._tail.clear()
                 self._missing -= taken
                 at += taken
         if self._missing == 2 and len(data) - at >= 2:

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from sub2api.errors import ClientError
-from sub2api.gateway.bodies import too_large
+from sub2api.gateway.bodies import BULK, too_large
 from sub2api.gateway.routes import Match, RouteError, is_gateway, match
 from sub2api.model.routes import Wire
 from sub2api.server.heads import (
@@ -32,6 +32,8 @@ class Request(msgspec.Struct):
     match: Match
     body: bytes = b""
     complete: bool = True
+    parts: list[bytes] | None = None
+    """A large body: putting it together takes long, and is left to whoever takes the request."""
 
 
 class Elsewhere:
@@ -172,7 +174,11 @@ class Intake:
         if rest is None:
             return None
         self.buffer = rest
-        request.body = body.whole()
+        parts = body.take()
+        if sum(map(len, parts)) < BULK:
+            request.body = b"".join(parts)
+        else:
+            request.parts = parts
         request.complete = True
         self._request = self._body = None
         return request

@@ -17,6 +17,7 @@ from sub2api.gateway.client_address import client_address, is_trusted, networks_
 from sub2api.gateway.pipeline import Pipeline
 from sub2api.server.intake import Request
 from sub2api.server.replies import Dates
+from sub2api.server.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._full_said = NEVER
         self._emptied: asyncio.Event = asyncio.Event()
+        self.turns = Turns()
         self.hand_over: Callable[..., None] = _nobody
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -9,6 +10,8 @@ from typing import Protocol
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 _NO_BODY = frozenset({204, 304})
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PROBE_SECONDS = (0.1, 0.5, 2.0)
 _SMALL = 16384
 """Up to here, a write that was joined is cheaper than several handed over."""
 
@@ -198,3 +201,21 @@ class LinkReply:
 @lru_cache(1024)
 def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n".encode()
+
+
+def probe(
+    reply: LinkReply,
+    transport: asyncio.Transport,
+    loop: asyncio.AbstractEventLoop,
+    number: int = 0,
+) -> None:
+    """Find out whether a client that sends no more, and waits for a reply, is still there.
+
+    One that has closed and one that only finished sending look alike. An interim response tells
+    them apart: who is gone answers with a reset, who listens passes over it (RFC 9110 15.2).
+    """
+    if reply.started or reply.gone or reply.version == "1.0":
+        return
+    transport.write(CONTINUE)
+    if number < len(_PROBE_SECONDS):
+        loop.call_later(_PROBE_SECONDS[number], probe, reply, transport, loop, number + 1)

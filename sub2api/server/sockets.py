@@ -14,6 +14,9 @@ from sub2api.settings.supervision import Supervision
 log = logging.getLogger(__name__)
 
 _OTHER_FILES = 256
+_MOST_UNSENT = 128 << 10
+"""Bytes of a reply that the kernel takes before its client does. Left to itself it takes 4 MB for
+each slow reader; a few hundred of those exhaust its memory, and every connection stalls."""
 
 
 def listen(settings: Settings, inherited: tuple[int, ...] = ()) -> list[socket.socket]:
@@ -22,10 +25,14 @@ def listen(settings: Settings, inherited: tuple[int, ...] = ()) -> list[socket.s
     `inherited` descriptors come before `server.host` and `server.port`. Raises SettingsError when
     the port is taken.
     """
-    if inherited:
-        return [_adopted(fd) for fd in inherited]
     server = settings.server
-    return [_bound(server.host, server.port, reuse=server.reuse_port)]
+    if inherited:
+        listeners = [_adopted(fd) for fd in inherited]
+    else:
+        listeners = [_bound(server.host, server.port, reuse=server.reuse_port)]
+    for listener in listeners:
+        _bound_unsent(listener)
+    return listeners
 
 
 def allow_files(connections: int) -> None:
@@ -63,6 +70,12 @@ def tell(supervision: Supervision, state: str) -> None:
             raw.sendto(state.encode(), address)
     except OSError:
         return
+
+
+def _bound_unsent(listener: socket.socket) -> None:
+    """Bound what the kernel holds of a reply; connections take it over from their listener."""
+    if listener.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_UNSENT)
 
 
 def _adopted(fd: int) -> socket.socket:

@@ -22,6 +22,9 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 _MOST_ADDRESSES = 4
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 45), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Seconds: a model may think for ten minutes, and routers forget silent connections sooner."""
+_RECEIVE_BUFFER = 128 << 10
+"""Bytes a vendor may send ahead while a client reads slowly. The kernel's own choice grows to
+several MB for each, and a few hundred slow readers exhaust its memory for everybody."""
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
@@ -189,6 +192,7 @@ async def _connected(address: str, port: int) -> socket.socket:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         for option, value in _KEEP_ALIVE:
             if hasattr(socket, option):
                 raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

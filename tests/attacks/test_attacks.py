@@ -36,7 +36,11 @@ EVENT = b'event: ping\ndata: {"type": "ping", "padding": "%b"}\n\n' % (b"x" * 90
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An attack, how its connections begin, and how many MiB the gateway may grow."""
+    """An attack, how its connections begin, and how many MiB the gateway may grow.
+
+    Twice `server.max_buffered_bodies` for bodies, half a MiB for each slow reader: what is read
+    ahead, what waits to be written, and the call itself.
+    """
 
     attack: str
     way: str
@@ -53,16 +57,16 @@ CASES = [
     Case("slow heads", "h2", 250),
     Case("slow bodies", "direct", 40),
     Case("slow bodies", "handed", 120),
-    Case("slow readers", "direct", 160),
+    Case("slow readers", "direct", 250),
     Case("slow readers", "handed", 250),
     Case("slow readers", "h2", 250),
-    Case("large bodies", "direct", 420),
+    Case("large bodies", "direct", 512),
     Case("large bodies", "direct", 40, known=False),
-    Case("large bodies", "handed", 420),
+    Case("large bodies", "handed", 512),
     Case("large bodies", "handed", 80, known=False),
-    Case("large chunked bodies", "direct", 420),
+    Case("large chunked bodies", "direct", 512),
     Case("large chunked bodies", "direct", 40, known=False),
-    Case("large chunked bodies", "handed", 420),
+    Case("large chunked bodies", "handed", 512),
     Case("large chunked bodies", "handed", 80, known=False),
     Case("pipelining", "direct", 40),
     Case("pipelining", "handed", 80),

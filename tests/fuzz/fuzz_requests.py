@@ -118,7 +118,7 @@ def check_chunks(data: bytes) -> Hashable:
             fate = type(error).__name__
         if rest is not None:
             assert data.endswith(rest)
-            fate = (body.whole(), rest)
+            fate = (b"".join(body.take()), rest)
         fates.append(fate)
     whole = fates[0]
     for fate in fates[1:]:

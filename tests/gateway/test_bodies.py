@@ -150,3 +150,25 @@ async def test_an_outline_holds_nobody_up(body: bytes) -> None:
     beating.cancel()
     assert b'{"model":"m","x":' in found
     assert longest < 0.3  # on a machine that does a hundred other things
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+async def test_the_parts_of_a_body_are_put_together(size: int) -> None:
+    budget = Budget(8 << 20)
+    parts = [b"%010d" % number for number in range(size // 10)]
+    expected = b"".join(parts)
+    assert await budget.gathered(parts) == expected
+    assert budget.held == 0
+
+
+async def test_a_large_body_needs_room_for_its_copy() -> None:
+    budget = Budget(4 << 20)
+    budget.take(3 << 20)
+    with pytest.raises(ClientError, match="too many large requests"):
+        await budget.gathered([bytes(1 << 20)] * 3)
+    assert budget.held == 3 << 20
+
+
+async def test_an_outline_finds_strings_far_apart() -> None:
+    far = b"[" + b" " * (40 << 20) + b'"%b"]' % (b"x" * 5000)
+    assert (await outline(far)).endswith(b' ""]')

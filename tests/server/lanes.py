@@ -18,7 +18,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from sub2api.clock import Clock
-from sub2api.errors import ClientError
 from sub2api.gateway.bodies import Budget
 from sub2api.gateway.call import Call, Reply
 from sub2api.monitoring.metrics import Metrics
@@ -64,8 +63,8 @@ class Echo:
     def knows_key(self, call: Call) -> bool:
         return True
 
-    async def refusal_of(self, call: Call) -> ClientError | None:
-        return None
+    async def check_key(self, call: Call) -> None:
+        return
 
     async def serve(self, call: Call, reply: Reply) -> None:
         route = (call.match.wire.value, call.match.operation.value, call.match.tail)

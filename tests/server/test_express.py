@@ -92,6 +92,26 @@ async def test_a_body_in_chunks(world: World, size: int) -> None:
         assert (await client.reply()).status == 200
 
 
+@LANES
+@pytest.mark.parametrize("chunks", [0, 100_000], ids=["sized", "chunked"])
+async def test_a_body_of_several_megabytes(
+    tmp_path: Path, upstream: DemoUpstream, express_lane: str, chunks: int
+) -> None:
+    said = (
+        b'{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"%b"}]}'
+    )
+    body = said % (b"x" * 3_000_000)
+    async with (
+        running_world(tmp_path, upstream, SERVER_EXPRESS_LANE=express_lane) as world,
+        raw_client(world.base_url) as client,
+    ):
+        asked = head(world.key, "transfer-encoding: chunked") + chunked(body, chunks or 1)
+        await client.say(asked if chunks else post(world.key, body))
+        assert (await client.reply()).status == 200
+        assert (await client.ask(post(world.key, WHOLE))).status == 200
+    assert body in [each.body for each in upstream.requests]
+
+
 REFUSED = {
     "unknown key": ("sk-nobody", "content-length: 3000000", b"", 3_000_000, 401),
     "unknown key, chunked": (

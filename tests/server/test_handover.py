@@ -14,6 +14,7 @@ import pytest
 from sub2api.demo.script import Play
 from sub2api.demo.upstream import DemoUpstream
 from sub2api.gateway.pipeline import Pipeline
+from sub2api.server import handover
 from sub2api.server.lane import Lane
 from sub2api.server.run import serving
 from tests.fakes.raw_client import HEALTH, STREAM, WHOLE, Http2Client, post, raw_client
@@ -220,3 +221,20 @@ async def test_a_handed_over_client_that_hangs_up_stops_its_call(
                 await asyncio.sleep(0.01)
         (row,) = await world.rows(1, seconds=3)
         assert (row.status, row.error) == (499, "client_left")
+
+
+async def test_a_stream_whose_window_is_shut_holds_its_writer_back() -> None:
+    from hypercorn.asyncio.worker_context import EventWrapper
+    from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, StreamBuffer
+
+    buffer = handover.bounded(StreamBuffer)(EventWrapper)
+    writing = asyncio.ensure_future(buffer.push(bytes(BUFFER_HIGH_WATER)))
+    await asyncio.sleep(0)
+    assert await buffer.pop(0) == b""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not writing.done(), "nothing was taken, and so there is room for nothing"
+    assert len(await buffer.pop(BUFFER_HIGH_WATER)) == BUFFER_HIGH_WATER
+    async with asyncio.timeout(1):
+        await writing
+        await buffer.drain()

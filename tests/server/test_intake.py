@@ -250,11 +250,11 @@ def test_bodies_end_where_they_end() -> None:
     assert chunked.feed(b"3\r\nab") is None
     assert chunked.feed(b"c\r\n0\r\n") is None
     assert chunked.feed(b"\r\nnext") == b"next"
-    assert chunked.whole() == b"abc"
+    assert b"".join(chunked.take()) == b"abc"
     sized = SizedBody(4)
     assert sized.feed(b"ab") is None
     assert sized.feed(b"cdnext") == b"next"
-    assert sized.whole() == b"abcd"
+    assert b"".join(sized.take()) == b"abcd"
     with pytest.raises(ClientError):
         ChunkedBody(2).feed(b"3\r\nabc\r\n")
 

@@ -42,6 +42,8 @@ def test_a_socket_is_bound_and_does_not_listen_yet(tmp_path: Path) -> None:
         assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         assert not listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
         assert not listener.get_inheritable()
+        unsent = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert unsent == 128 << 10, "a slow reader's reply waits here, not in the kernel"
 
 
 def test_an_ipv6_address_is_listened_on(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class Door:
             return _refused(error.wire, error, call_id)
         call = self._call(request, found, headers, (call_id, arrived))
         try:
-            if _may_be_large(request) and (refusal := await self._pipeline.refusal_of(call)):
-                raise refusal  # nobody's large body is read
+            if _may_be_large(request):
+                await self._pipeline.check_key(call)  # nobody's large body is read
             body = await self._body(request)
         except ClientError as error:
             response = _refused(found.wire, error, call_id)
@@ -81,17 +81,18 @@ class Door:
         length = request.headers.get("content-length", "")
         self._check_size(int(length) if length.isdigit() else 0)
         parts: list[bytes] = []
-        size = 0
+        size = held = 0
         try:
             async for chunk in self._chunks(request):
                 size += len(chunk)
                 self._check_size(size)
                 parts.append(chunk)
+                held += len(chunk)
                 self._bodies.take(len(chunk))
+            return await self._bodies.gathered(parts)
         except BaseException:
-            self._bodies.give(sum(map(len, parts)))
+            self._bodies.give(held)
             raise
-        return b"".join(parts)
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
