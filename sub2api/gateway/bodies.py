@@ -9,6 +9,7 @@ import sys
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import zstandard
 
@@ -78,7 +79,7 @@ class Budget:
         self.held -= count
 
     async def gathered(self, parts: list[bytes]) -> bytes:
-        """Join a body's parts and empty the list; beside the loop if that takes long.
+        """Join a body's parts; those of a large one beside the loop, and the list is emptied.
 
         Raises ClientError 503 when there is no room for the copy.
         """
@@ -104,10 +105,12 @@ def _joined(parts: list[bytes]) -> bytes:
 
 def _give_way() -> None:
     """Let the event loop go first: copying 100 MB would take its core for a tenth of a second."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        own = threading.get_native_id()
-        nice = os.getpriority(os.PRIO_PROCESS, own)
-        os.setpriority(os.PRIO_PROCESS, own, nice + _BACKGROUND)
+    if sys.platform != "linux":
+        return  # elsewhere a thread has no priority of its own
+    own = threading.get_native_id()
+    # A sandbox may forbid it: then the copy is a rival of the loop, but it is made.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _BACKGROUND)
 
 
 async def outline(body: bytes) -> bytes:

@@ -231,7 +231,6 @@ def _server_class() -> Any:
     from hypercorn.asyncio.tcp_server import TCPServer
     from hypercorn.events import Event, Updated
     from hypercorn.protocol import h2
-    from hypercorn.protocol.h2 import H2Protocol
 
     # Hypercorn's own lets its writer go on whenever the client's window is shut, and so holds
     # whole replies for clients that do not read.
@@ -245,7 +244,7 @@ def _server_class() -> Any:
 
         async def protocol_send(self, event: Event) -> None:
             if isinstance(event, Updated):
-                self._guest.multiplexed = isinstance(self.protocol.protocol, H2Protocol)
+                self._guest.multiplexed = isinstance(self.protocol.protocol, h2.H2Protocol)
                 self._guest.idle(event.idle)
                 if self._all_read:
                     return

@@ -172,3 +172,14 @@ async def test_a_large_body_needs_room_for_its_copy() -> None:
 async def test_an_outline_finds_strings_far_apart() -> None:
     far = b"[" + b" " * (40 << 20) + b'"%b"]' % (b"x" * 5000)
     assert (await outline(far)).endswith(b' ""]')
+
+
+async def test_a_sandbox_that_forbids_priorities_forbids_no_body(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forbidden(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.setpriority", forbidden)
+    parts = [bytes(1 << 20)] * 2
+    assert len(await Budget(8 << 20).gathered(parts)) == 2 << 20
