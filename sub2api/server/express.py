@@ -209,8 +209,8 @@ class ExpressConnection(asyncio.Protocol):
         self._resume_reading()
         if self._intake.buffer:
             self._request_begins()
-            # Not at once: a flood of small requests must not starve the other connections.
-            self._loop.call_soon(self._advance)
+            # Not at once: floods of requests sent ahead must not starve the other connections.
+            self._lane.turns.queue(self._advance)
         else:
             self.deadline = self._lane.clock.monotonic() + self._lane.server.idle_timeout
 

@@ -1,4 +1,4 @@
-"""Whose turn it is, among connections that send much."""
+"""Whose turn it is, among connections that send much: large bodies, or many requests ahead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BULK_READ = 65536
 
 
 class Turns:
-    """Lets one connection a loop turn read on: the more there are, the slower is each of them.
+    """Lets one connection a loop turn go on: the more there are, the slower is each of them.
 
     Otherwise every turn would take as long as all of them together keep the loop busy, and calls
     of everybody else take several turns.

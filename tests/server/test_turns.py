@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from sub2api.demo.upstream import DemoUpstream
 from sub2api.server.turns import Turns
+from tests.fakes.raw_client import raw_client
+from tests.fakes.world import running_world
 
 
 async def test_one_connection_a_turn_reads_on() -> None:
@@ -25,3 +32,25 @@ async def test_one_connection_a_turn_reads_on() -> None:
     assert "".join(order[:6]) == "ababab"
     await asyncio.sleep(0)
     assert len(order) == 7
+
+
+async def test_requests_sent_ahead_take_turns_and_others_do_not_wait_for_one(
+    tmp_path: Path, upstream: DemoUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[Callable[[], None]] = []
+    take_turn = Turns.queue
+
+    def queue(turns: Turns, resume: Callable[[], None]) -> None:
+        queued.append(resume)
+        take_turn(turns, resume)
+
+    monkeypatch.setattr(Turns, "queue", queue)
+    async with running_world(tmp_path, upstream) as world, raw_client(world.base_url) as client:
+        asked = b"GET /v1/models HTTP/1.1\r\nHost: a\r\nx-api-key: %b\r\n\r\n" % world.key.encode()
+        for _ in range(3):
+            await client.say(asked)
+            assert (await client.reply()).status == 200
+        assert not queued
+        await client.say(asked * 5)
+        assert [(await client.reply()).status for _ in range(5)] == [200] * 5
+        assert len(queued) == 4
