@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sub2api.model.limits import Limits
+
 KeyStatus = Literal["active", "disabled", "revoked"]
 
 
@@ -19,6 +21,7 @@ class User:
     concurrency: int = 0
     balance: int = 0
     created_at: float = 0.0
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class ApiKey:
 
     `hint` is what lists show ("sk-ab12…9f"). `group_ids` is the ordered list of groups the key may
     use; empty means every account in simple mode. `concurrency`: calls at once, 0 = unlimited.
+    `quota` is what it may spend in all, in nanodollars, 0 = unlimited.
     `ip_allow` and `ip_deny` hold addresses and CIDR networks. Times are seconds since 1970.
     """
 
@@ -42,6 +46,8 @@ class ApiKey:
     expires_at: float | None = None
     last_used_at: float | None = None
     created_at: float = 0.0
+    limits: Limits = Limits()
+    quota: int = 0
 
 
 @dataclass(frozen=True, slots=True)
