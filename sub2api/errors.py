@@ -57,6 +57,9 @@ TOO_LARGE = ErrorKind(
 RATE_LIMITED = ErrorKind(
     "rate_limit_error", ("requests", "rate_limit_exceeded"), "RESOURCE_EXHAUSTED"
 )
+QUOTA_USED_UP = ErrorKind(
+    "billing_error", ("insufficient_quota", "insufficient_quota"), "RESOURCE_EXHAUSTED"
+)
 OVERLOADED = ErrorKind("overloaded_error", ("server_error", "server_is_overloaded"), "UNAVAILABLE")
 UPSTREAM = ErrorKind("api_error", ("server_error", "upstream_error"), "INTERNAL")
 TIMEOUT = ErrorKind("timeout_error", ("server_error", "timeout"), "DEADLINE_EXCEEDED")

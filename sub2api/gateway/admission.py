@@ -1,20 +1,36 @@
-"""Who may come in: the key, then a place for the call on its key, its user and an account."""
+"""Who may come in: the key, then everything the call needs room in, waiting its turn.
+
+A call waits in slices of a second: between them it is ranked anew, with the same ticket, so that an
+account that has become ready is found and the place in line is kept.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from sub2api.errors import RATE_LIMITED, ClientError
+import msgspec
+
+from sub2api.gateway import refusals
+from sub2api.gateway.answer import Answer
 from sub2api.gateway.call import Call
 from sub2api.gateway.credentials import key_of
+from sub2api.gateway.limit_headers import limit_headers
 from sub2api.gateway.parts import Parts
-from sub2api.gateway.scheduling import MOST_CANDIDATES, slot, slot_of
-from sub2api.live.interfaces import Entry, Granted, Refused, Slot
+from sub2api.gateway.places import CallerSide
+from sub2api.gateway.scheduling import Ranking
+from sub2api.live.interfaces import Decision, Entry, Granted, Place, Refused, Sticky, Unfilled
+from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
+from sub2api.upstream.model_mapping import mapped_model
 
-_BUSY_RETRY_SECONDS = 5.0
 _NOBODY: tuple[int, Caller | None] = (-1, None)
+_SLICE_SECONDS = 1.0
+_SHORT_REST_SECONDS = 60.0
+"""A session whose account rests no longer than this comes back to it: its cache is there."""
+_MOST_ROUNDS = 600
+"""Rounds without an end would mean that live state contradicts itself."""
 
 
 async def caller_of(parts: Parts, call: Call) -> Caller:
@@ -32,53 +48,211 @@ async def caller_of(parts: Parts, call: Call) -> Caller:
     return desk.check(caller, now=parts.clock.now(), client_ip=call.client_ip)
 
 
-async def enter(
-    parts: Parts, call: Call, caller: Caller, ranking: list[Candidate]
-) -> tuple[Candidate, float]:
-    """Take the call's places, waiting its turn. Returns (candidate, seconds waited).
+class Asked(msgspec.Struct, frozen=True):
+    """What a call asks admission for.
 
-    Raises ClientError 429 when the wait is over or the queue is full.
+    `tokens` is an estimate of all it may use. `session` is its conversation's name, "" for none.
+    `only` is the one account that can honour it (a hard binding), 0 for any.
     """
-    settings, user, key = parts.settings.gateway, caller.user, caller.key
-    shortlist = ranking[:MOST_CANDIDATES]
-    places = _places(user.id, user.concurrency, key.id, key.concurrency)
-    entry = Entry(
-        call.id,
-        places,
-        tuple([slot_of(candidate.account) for candidate in shortlist]),
-        places[0].name,
-        settings.slot_wait_seconds,
-        settings.max_waiting,
+
+    call_id: str
+    caller: Caller
+    platforms: tuple[PlatformName, ...]
+    model: str
+    tokens: int
+    session: str = ""
+    only: int = 0
+
+
+@dataclass(slots=True)
+class _Line:
+    """A call's standing in line, from one asking to the next."""
+
+    ends: float
+    sticky_ends: float
+    ticket: int = 0
+    overflows: bool = False
+    binding: str = ""
+
+
+async def enter(parts: Parts, asked: Asked, answer: Answer) -> tuple[Candidate, Granted]:
+    """Take the call's places, waiting its turn; `Granted.waited` is the whole wait in seconds.
+
+    `answer` learns what a refusal says of the caller's limits. Raises ClientError: 429 or 402 for a limit, 429, 503 or 529 when no account can take the call.
+    """
+    settings = parts.settings.gateway.scheduling
+    began = parts.clock.monotonic()
+    line = _Line(
+        began + settings.fallback_wait_timeout, began + settings.sticky_session_wait_timeout
     )
-    decision = await parts.live.enter(entry)
-    if isinstance(decision, Granted):
-        return shortlist[decision.candidate], decision.waited
-    raise _busy(decision)
+    side = parts.places.of_caller(asked.caller)
+    for _ in range(_MOST_ROUNDS):
+        ranking = _ranking(parts, asked, line)
+        entry = _entry(parts, asked, side, ranking, line)
+        decision = await parts.live.enter(entry)
+        if isinstance(decision, Granted):
+            waited = parts.clock.monotonic() - began if line.ticket else decision.waited
+            chosen = ranking.candidates[decision.candidate]
+            return chosen, msgspec.structs.replace(decision, waited=waited)
+        if isinstance(decision, Refused):
+            answer.limits = limit_headers(decision)
+        await _after(parts, entry, decision, line)
+    raise refusals.busy(Refused("account:0"))
 
 
-async def another(parts: Parts, call: Call, ranking: list[Candidate]) -> Candidate | None:
-    """Move the call to the first account with a free place, without waiting; None if all full."""
-    shortlist = ranking[:MOST_CANDIDATES]
-    slots = tuple(slot_of(candidate.account) for candidate in shortlist)
-    decision = await parts.live.swap(call.id, slots)
-    return shortlist[decision.candidate] if isinstance(decision, Granted) else None
+async def _after(parts: Parts, entry: Entry, decision: Decision, line: _Line) -> None:
+    """Do what a decision other than a grant asks for. Raises ClientError when there is no more."""
+    if isinstance(decision, Unfilled):
+        await _fill(parts, entry, decision)
+    elif isinstance(decision, Refused):
+        waits_for_one = _waits_for_one(entry)
+        line.ticket = decision.ticket
+        now = parts.clock.monotonic()
+        if refusals.is_limit_of_caller(decision):
+            raise refusals.limit(decision)
+        if waits_for_one and (decision.queue_full or now >= line.sticky_ends):
+            line.overflows = True
+            line.ends = max(line.ends, now)
+        elif decision.queue_full or now >= line.ends:
+            raise refusals.busy(decision)
 
 
-@lru_cache(8192)
-def _places(user_id: int, of_user: int, key_id: int, of_key: int) -> tuple[Slot, Slot]:
-    return slot("user", user_id, of_user), slot("key", key_id, of_key)
-
-
-def _busy(refused: Refused) -> ClientError:
-    whose = {
-        "key": "this API key's concurrent calls",
-        "user": "your concurrent calls",
-        "account": "the concurrent calls of every account that serves this model",
-    }[refused.full.partition(":")[0]]
-    said = "too many calls are waiting already" if refused.queue_full else "no place became free"
-    return ClientError(
-        f"The limit on {whose} is reached and {said}. Try again shortly.",
-        status=429,
-        kind=RATE_LIMITED,
-        retry_after=_BUSY_RETRY_SECONDS,
+def _waits_for_one(entry: Entry) -> bool:
+    """Whether the entry asked for its session's own account alone."""
+    return (
+        entry.sticky is not None
+        and len(entry.candidates) == 1
+        and entry.sticky.expected == entry.candidates[0].account_id
     )
+
+
+async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candidate | None:
+    """Move the call to the best account not tried yet, without waiting; None if there is none."""
+    if asked.only:
+        return None
+    for _ in range(3):
+        ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model, skip=tried)
+        if not ranking.candidates:
+            return None
+        places = _places(parts, asked, ranking)
+        sticky = _sticky(parts, asked, _binding(parts, asked)) if asked.session else None
+        decision = await parts.live.swap(asked.call_id, places, sticky)
+        if isinstance(decision, Granted):
+            return ranking.candidates[decision.candidate]
+        if isinstance(decision, Refused):
+            return None
+        await parts.budgets.fill(
+            parts.live,
+            {each for place in places for each in place.budgets if each.name in decision.names},
+        )
+    return None
+
+
+def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
+    """Rank the accounts for this round. Raises ClientError when none is usable now."""
+    bound = 0
+    if asked.session and not asked.only:
+        line.binding = _binding(parts, asked)
+        bound = parts.live.bound(line.binding)
+    ranking = parts.scheduler.rank(
+        asked.caller,
+        asked.platforms,
+        asked.model,
+        bound=asked.only or (0 if line.overflows else bound),
+    )
+    if asked.only:
+        ranking = _only(ranking, asked.only)
+    if not ranking.candidates:
+        raise refusals.nobody(parts, asked, ranking.earliest)
+    return ranking
+
+
+def _only(ranking: Ranking, account_id: int) -> Ranking:
+    mine = [each for each in ranking.candidates if each.account.id == account_id]
+    return msgspec.structs.replace(ranking, candidates=mine)
+
+
+def _binding(parts: Parts, asked: Asked) -> str:
+    """Return the name of the session's binding.
+
+    An account that lacks the model leaves the session's binding as it is: the model gets one of
+    its own, so that a session of two models does not move to and fro.
+    """
+    bound = parts.live.bound(asked.session)
+    if bound and _standing(parts, asked, bound) == "lacks model":
+        return f"{asked.session}:{asked.model[:64]}"
+    return asked.session
+
+
+def _standing(parts: Parts, asked: Asked, account_id: int) -> str:
+    return parts.scheduler.standing(asked.caller, asked.platforms, asked.model, account_id)
+
+
+def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line: _Line) -> Entry:
+    settings = parts.settings.gateway.scheduling
+    now = parts.clock.monotonic()
+    sticky = None
+    places = _places(parts, asked, ranking)
+    left = line.ends - now
+    if line.binding and not asked.only:
+        sticky = _sticky(parts, asked, line.binding)
+        if ranking.bound and not line.overflows:
+            places, left = places[:1], line.sticky_ends - now
+    return Entry(
+        call_id=asked.call_id,
+        user=asked.caller.user.id,
+        key=asked.caller.key.id,
+        slots=side.slots,
+        windows=parts.places.windows_of(side, asked.tokens) if side.limited else (),
+        budgets=parts.places.budgets_of(side) if side.limited else (),
+        candidates=places,
+        sticky=sticky,
+        session=asked.session,
+        wait=max(0.0, min(_SLICE_SECONDS, left)),
+        max_waiting=settings.fallback_max_waiting,
+        ticket=line.ticket,
+    )
+
+
+def _places(parts: Parts, asked: Asked, ranking: Ranking) -> tuple[Place, ...]:
+    place, tokens = parts.places.place, asked.tokens
+    candidates = ranking.candidates
+    if len(candidates) == 1:
+        return (place(candidates[0], tokens, bound=ranking.bound),)
+    return tuple(
+        [
+            place(each, tokens, bound=ranking.bound and index == 0)
+            for index, each in enumerate(candidates)
+        ]
+    )
+
+
+def _sticky(parts: Parts, asked: Asked, name: str) -> Sticky:
+    settings = parts.settings.gateway.scheduling
+    expected = parts.live.bound(name)
+    void = bool(expected) and _is_void(parts, asked, expected)
+    return Sticky(
+        name=name,
+        expected=expected,
+        unusable=frozenset((expected,)) if void else frozenset(),
+        ttl=settings.sticky_session_ttl,
+        wait=_SLICE_SECONDS,
+        max_waiting=settings.sticky_session_max_waiting,
+    )
+
+
+def _is_void(parts: Parts, asked: Asked, account_id: int) -> bool:
+    """Whether a binding to this account has to move: it cannot be used, or not soon."""
+    standing = _standing(parts, asked, account_id)
+    account = parts.catalogue.snapshot.accounts.get(account_id)
+    if standing != "resting" or account is None:
+        return standing in {"slow", "not reached", "out of use"}
+    now = parts.clock.now()
+    upstream_model = mapped_model(account.model_mapping, asked.model) or asked.model
+    rest = parts.health.rest_of(account, upstream_model, now)
+    return rest is not None and rest.until - now > _SHORT_REST_SECONDS
+
+
+async def _fill(parts: Parts, entry: Entry, unfilled: Unfilled) -> None:
+    budgets = {*entry.budgets, *(each for place in entry.candidates for each in place.budgets)}
+    await parts.budgets.fill(parts.live, [each for each in budgets if each.name in unfilled.names])

@@ -10,6 +10,8 @@ import asyncio
 import math
 from enum import Enum
 
+import msgspec
+
 from sub2api.clock import Clock
 from sub2api.errors import ClientError
 from sub2api.gateway.call import Call, Reply
@@ -31,9 +33,25 @@ class State(Enum):
     ANSWERED = "answered"
 
 
+_LIMIT_HEADERS = b"x-ratelimit-"
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What a settled call used: tokens of all classes, and nanodollars with and without multiplier.
+
+    `tokens` None: nothing is known, the estimate stands.
+    """
+
+    tokens: int | None
+    cost: int
+    list_cost: int
+
+
 def status_for(error: ClientError, wire: Wire) -> int:
-    """Return the status a refusal has on a wire: only Messages clients know 529."""
-    return 503 if error.status == 529 and wire is not Wire.MESSAGES else error.status
+    """Return the status a refusal has on a wire: only Messages clients know 529 and 402."""
+    if wire is Wire.MESSAGES:
+        return error.status
+    return {529: 503, 402: 429}.get(error.status, error.status)
 
 
 def id_headers(call_id: str) -> list[tuple[bytes, bytes]]:
@@ -56,6 +74,13 @@ class Answer:
     """The vendor that was called last, "" for none."""
     first_token: float | None = None
     """Seconds until the first generated content."""
+    limits: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers that tell of the caller's own limits; the vendor's, which tell of its account's, give
+    way to them."""
+    entered = False
+    """Whether places were taken that have to be given back."""
+    used: Used | None = None
+    """What the call is booked with, once it is settled."""
     _timer: asyncio.TimerHandle | None = None
     _interval = 0.0
     _last_write = 0.0
@@ -145,6 +170,9 @@ class Answer:
         timing = b"gw;dur=%.2f" % (self.overhead * 1000)
         if self.queued:
             timing += b", queue;dur=%.2f" % (self.queued * 1000)
+        if self.limits:
+            headers = [each for each in headers if not each[0].startswith(_LIMIT_HEADERS)]
+            headers.extend(self.limits)
         return [*headers, *id_headers(self._call.id), (b"server-timing", timing)]
 
     def _tick(self) -> None:

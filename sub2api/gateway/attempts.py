@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import Counter
 from typing import NoReturn
 
-from sub2api.errors import Next, TransportError, UpstreamError
+from sub2api.errors import Fault, Next, TransportError, UpstreamError
 from sub2api.gateway.admission import another
 from sub2api.gateway.answer import State, status_for
 from sub2api.gateway.failures import broken
@@ -16,65 +18,101 @@ from sub2api.gateway.preparation import leg_of
 from sub2api.gateway.relay import StreamRelay, is_event_stream, relay_whole
 from sub2api.gateway.walk import Walk
 from sub2api.model.accounts import Account
-from sub2api.platforms import BY_NAME
+from sub2api.model.routes import Operation
+from sub2api.platforms import BY_NAME, error_rules
 from sub2api.platforms.forwarding import to_client
+from sub2api.platforms.refusals import with_account_rules
 from sub2api.transport.messages import Response
 from sub2api.upstream.catalogue import Candidate
 
 log = logging.getLogger(__name__)
 
+_MOST_AGAIN = 2
+"""How often one account is asked again, where its vendor's table says so."""
 ERROR_BODY_LIMIT = 2 << 20
 ERROR_BODY_SECONDS = 10.0
 
 
-async def run(parts: Parts, walk: Walk, ranking: list[Candidate], first: Candidate) -> Ending:
-    """Try `first`, then the rest of the ranking; answer the client. Returns how the call ended."""
+async def run(parts: Parts, walk: Walk, first: Candidate) -> Ending:
+    """Try `first`, then whoever comes next; answer the client. Returns how the call ended."""
     candidate: Candidate | None = first
     failures: list[UpstreamError] = []
-    tried: set[int] = set()
+    asked_of: Counter[int] = Counter()
     while candidate is not None:
-        tried.add(candidate.account.id)
+        account_id = candidate.account.id
+        asked_of[account_id] += 1
         try:
             return await attempt(parts, walk, candidate)
         except UpstreamError as error:
             failures.append(error)
-            walk.tally.failed()
+            walk.tally.failed(error)
             walk.departure.attempt_over()
             _log_failure(walk, candidate, error)
-            if not _may_go_on(parts, walk, candidate, failures):
+            _harm(parts, candidate, error)
+            if not _may_go_on(parts, walk, candidate, failures, switches=len(asked_of) - 1):
                 break
-        ranking = [each for each in ranking if each.account.id not in tried]
-        candidate = await another(parts, walk.call, ranking) if ranking else None
-    return await refuse(walk, failures)
+            if error.then is Next.SAME_ACCOUNT and asked_of[account_id] <= _MOST_AGAIN:
+                await asyncio.sleep(error.again or 0.0)
+                continue
+        candidate = await another(parts, walk.asked, asked_of)
+    return await refuse(parts, walk, failures)
 
 
 def _may_go_on(
-    parts: Parts, walk: Walk, candidate: Candidate, failures: list[UpstreamError]
+    parts: Parts,
+    walk: Walk,
+    candidate: Candidate,
+    failures: list[UpstreamError],
+    *,
+    switches: int,
 ) -> bool:
     settings = parts.settings.gateway
     gemini = candidate.account.platform == "gemini"
     most = settings.max_account_switches_gemini if gemini else settings.max_account_switches
     return (
-        failures[-1].then is Next.OTHER_ACCOUNT
+        failures[-1].then is not Next.GIVE_UP
         and walk.answer.state is not State.ANSWERED
         and not walk.answer.gone
-        and len(failures) <= most
+        and (switches < most or failures[-1].then is Next.SAME_ACCOUNT)
     )
 
 
-async def refuse(walk: Walk, failures: list[UpstreamError]) -> Ending:
+def _harm(parts: Parts, candidate: Candidate, error: UpstreamError) -> None:
+    """Let the account's health know. A caller's fault is nobody else's."""
+    health, account, model = parts.health, candidate.account, candidate.upstream_model
+    if error.harm is not None:
+        health.harmed(account, model, error.harm)
+    elif error.fault is Fault.PROVIDER:
+        health.provider_failed(account, model, error.cause)
+
+
+async def refuse(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> Ending:
     """Tell the client that nobody answered: the caller's own fault, else the hopeful truth."""
     error = failures[-1]
+    platform = walk.tally.platform
+    told = error_rules.told(parts.catalogue.snapshot.error_rules, platform, error)
+    if told is not None:
+        await walk.answer.refuse(told)
+        return Ending(status_for(told, walk.dialect.wire), error=error.cause)
     if error.answer is not None and walk.answer.state is State.UNSENT:
         status, headers, body = error.answer
         walk.answer.whole(status, to_client(headers), body)
         return Ending(status, error=error.cause)
     shown = error.shown
-    waits = [each.shown.retry_after for each in failures if each.shown.retry_after is not None]
-    if shown.status == 429 and waits:
-        shown.retry_after = min(waits)
+    if shown.status in {429, 503, 529}:
+        shown.retry_after = _when_again(parts, walk, failures)
     await walk.answer.refuse(shown)
     return Ending(status_for(shown, walk.dialect.wire), error=error.cause)
+
+
+def _when_again(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> float | None:
+    """Return the seconds until the first account is ready again, or until a vendor says so."""
+    asked = walk.asked
+    ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model)
+    if not ranking.candidates and ranking.earliest is not None:
+        return max(1.0, ranking.earliest - parts.clock.now())
+    waits = [each.shown.retry_after for each in failures if each.shown.retry_after is not None]
+    return min(waits, default=None)
 
 
 async def attempt(parts: Parts, walk: Walk, candidate: Candidate) -> Ending:
@@ -94,7 +132,7 @@ async def attempt(parts: Parts, walk: Walk, candidate: Candidate) -> Ending:
 
 async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
     clock, answer, plan, account = parts.clock, walk.answer, leg.plan, leg.candidate.account
-    began = clock.monotonic()
+    began, sent_at = clock.monotonic(), clock.now()
     response = await parts.pool.exchange(
         leg.target,
         body,
@@ -105,27 +143,51 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
     try:
         answer.waited_upstream += clock.monotonic() - began
         walk.tally.upstream_request_id = _upstream_id(response)
+        _note_windows(parts, account, response)
         if not 200 <= response.status < 300:
-            await _judge(account, response)
+            await _judge(parts, leg, response)
         if not (plan.stream and is_event_stream(response)):
-            return await relay_whole(response, plan, answer, walk.tally)
+            ending = await relay_whole(response, plan, answer, walk.tally)
+            _succeeded(parts, leg, sent_at)
+            return ending
         relay = StreamRelay(response, plan, answer, walk.tally)
         # One deadline for the head and the first event.
         limit = leg.deadlines.first_byte
         remaining = max(0.001, limit - (clock.monotonic() - began)) if limit else 0.0
         if not await relay.first(clock, remaining):
             raise broken("empty_stream")
+        _succeeded(parts, leg, sent_at, first_frame=clock.monotonic() - began)
         response.idle = leg.deadlines.idle
         return await relay.run()
     finally:
         response.close()
 
 
-async def _judge(account: Account, response: Response) -> NoReturn:
-    """Raise the UpstreamError that a refusal means."""
+def _succeeded(
+    parts: Parts, leg: Leg, sent_at: float, first_frame: float | None = None
+) -> None:
+    """Let the account's health know, except of counting, which proves nothing."""
+    if leg.plan.operation is Operation.COUNT_TOKENS:
+        return
+    account, model = leg.candidate.account, leg.candidate.upstream_model
+    parts.health.succeeded(account, model, sent_at)
+    if first_frame is not None:
+        parts.health.first_frame(account, model, first_frame)
+
+
+def _note_windows(parts: Parts, account: Account, response: Response) -> None:
+    windows = BY_NAME[account.platform].windows(response.headers, parts.clock.now())
+    if windows:
+        parts.health.note_windows(account, windows)
+
+
+async def _judge(parts: Parts, leg: Leg, response: Response) -> NoReturn:
+    """Raise the UpstreamError that a refusal means, by the vendor's table and the account's."""
+    account, now = leg.candidate.account, parts.clock.now()
     response.idle = ERROR_BODY_SECONDS
     body = await _error_body(response)
-    raise BY_NAME[account.platform].judge(response.status, response.headers, body)
+    error = BY_NAME[account.platform].judge(response.status, response.headers, body, now)
+    raise with_account_rules(error, account, response.status, body, now)
 
 
 async def _error_body(response: Response) -> bytes:

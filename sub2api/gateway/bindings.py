@@ -7,7 +7,7 @@ the latest are also kept here, since the next turn may come before the settlemen
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sub2api.errors import NO_PREVIOUS_RESPONSE, ClientError
 from sub2api.gateway.parts import Parts
@@ -32,10 +32,10 @@ class Bindings:
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
 
-    async def restrict(
-        self, caller: Caller, bound_ids: Iterable[str], candidates: list[Candidate]
-    ) -> list[Candidate]:
-        """Keep only the account that the ids belong to; all candidates if none is known.
+    async def account_for(
+        self, caller: Caller, bound_ids: Iterable[str], having: Sequence[Candidate]
+    ) -> int:
+        """Return the account that the ids belong to; 0 if none is known.
 
         Raises ClientError 400 (`previous_response_not_found`) when that account is gone, or when
         the id was issued to somebody else's key.
@@ -44,11 +44,10 @@ class Bindings:
             account_id = await self._account_of(caller, bound_id)
             if account_id is None:
                 continue
-            kept = [each for each in candidates if each.account.id == account_id]
-            if not kept:
+            if all(each.account.id != account_id for each in having):
                 raise _not_found(bound_id)
-            return kept
-        return candidates
+            return account_id
+        return 0
 
     async def _account_of(self, caller: Caller, bound_id: str) -> int | None:
         key_id = caller.key.id

@@ -5,26 +5,30 @@ from __future__ import annotations
 import msgspec
 
 from sub2api.errors import Next, UpstreamError
-from sub2api.gateway import attempts
+from sub2api.gateway import attempts, refusals
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.walk import Walk
 from sub2api.model.routes import Wire
-from sub2api.upstream.catalogue import Candidate
 
 _CANNOT_COUNT = frozenset({404, 405, 501})
 """What compatible hosts answer that have no counting endpoint."""
 
 
-async def count(parts: Parts, walk: Walk, ranking: list[Candidate]) -> None:
+async def count(parts: Parts, walk: Walk) -> None:
     """Answer a counting call from the first account that can. Never billed, no place taken."""
-    for candidate in ranking:
+    asked = walk.asked
+    ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model)
+    candidates = ranking.candidates
+    if not candidates:
+        raise refusals.nobody(parts, asked, ranking.earliest)
+    for candidate in candidates:
         try:
             await attempts.attempt(parts, walk, candidate)
         except UpstreamError as error:
             if error.status in _CANNOT_COUNT:
                 await _estimate(walk)
-            elif error.then is Next.GIVE_UP or candidate is ranking[-1]:
-                await attempts.refuse(walk, [error])
+            elif error.then is Next.GIVE_UP or candidate is candidates[-1]:
+                await attempts.refuse(parts, walk, [error])
             else:
                 continue
         return

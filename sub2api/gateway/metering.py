@@ -117,8 +117,12 @@ class Tally:
             account = self._leg.candidate.account
             self.bindings.append(Binding(self._caller.key.id, bound_id, account.id, until))
 
-    def failed(self) -> None:
-        """The attempt failed: nothing of it is ever billed to the caller."""
+    def failed(self, error: UpstreamError) -> None:
+        """The attempt failed: nothing of it is ever billed to the caller.
+
+        What it used is the account's expense, and is recorded as such.
+        """
+        self.failures.append(self._expense(error))
         self._usage = None
         self._first_token_at = None
         self.produced = False
@@ -130,7 +134,10 @@ class Tally:
         self._settled = True
         row = self._row or self._identified(row_of(self._call, self._caller, self._peek))
         self._ended(row, ending)
-        self._parts.journal.close(Close(row=row, bindings=self.bindings))
+        self.used = Used(self._tokens_used, row.cost or 0, row.list_cost or 0)
+        self._parts.journal.close(
+            Close(row=row, bindings=self.bindings, attempts=self.failures)
+        )
 
     def _identified(self, row: UsageRow) -> UsageRow:
         """Return this call's own copy of the row of calls alike."""

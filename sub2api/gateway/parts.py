@@ -10,6 +10,9 @@ from sub2api.billing.journal import Journal
 from sub2api.billing.prices import PriceBook
 from sub2api.clock import Clock
 from sub2api.gateway.bodies import Budget
+from sub2api.gateway.budgets import Budgets
+from sub2api.gateway.places import Places
+from sub2api.gateway.scheduling import Scheduler
 from sub2api.identity.key_desk import KeyDesk
 from sub2api.live.interfaces import Live
 from sub2api.model.accounts import Proxy
@@ -18,6 +21,7 @@ from sub2api.settings import Settings
 from sub2api.store.database import Database
 from sub2api.transport.messages import Deadlines, LaneName, Request, Response, Target
 from sub2api.upstream.catalogue import Catalogue
+from sub2api.upstream.health import Health
 
 
 class Sender(Protocol):
@@ -56,6 +60,10 @@ class Parts:
     key_desk: KeyDesk
     catalogue: Catalogue
     live: Live
+    health: Health
+    scheduler: Scheduler
+    places: Places
+    budgets: Budgets
     pool: Sender
     journal: Journal
     prices: PriceBook

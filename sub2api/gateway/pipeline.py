@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sub2api.errors import INTERNAL, INVALID, NOT_FOUND, OVERLOADED, ClientError
+from sub2api.errors import INTERNAL, ClientError
 from sub2api.gateway import admission, attempts, estimates, models, usage_report
+from sub2api.gateway.admission import Asked
 from sub2api.gateway.answer import Answer, State, status_for
 from sub2api.gateway.bindings import Bindings
 from sub2api.gateway.bodies import LARGE, decoded, outline
@@ -18,11 +19,11 @@ from sub2api.gateway.call import Call, Reply
 from sub2api.gateway.call_log import NAME, CallRecord, shown
 from sub2api.gateway.credentials import key_of
 from sub2api.gateway.departure import Departure
+from sub2api.gateway.limit_headers import limit_headers
 from sub2api.gateway.metering import Ending, Tally
 from sub2api.gateway.parts import Parts
-from sub2api.gateway.scheduling import ranked
+from sub2api.gateway.sessions import session_of
 from sub2api.gateway.walk import Walk
-from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.model.routes import Operation
 from sub2api.model.usage import SettledBy
@@ -34,6 +35,8 @@ from sub2api.upstream.catalogue import Candidate
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger(NAME)
 
+_LIKELY_OUTPUT = 1024
+"""Tokens a call is taken to write until it has; its own limit counts if that is lower."""
 CLIENT_LEFT = 499
 """The status of a row whose client left first; nobody receives it."""
 
@@ -82,7 +85,8 @@ class Pipeline:
         finally:
             departure.close()
             answer.stop()
-            await self._parts.live.leave(call.id)
+            if answer.entered:
+                await self._leave(call, answer)
             self._measure(call, answer)
             if calls_log.isEnabledFor(logging.INFO):
                 self._log(call, answer, error)
@@ -108,24 +112,49 @@ class Pipeline:
         peek = answer.dialect.peek(said, match.operation, match.model)
         if match.action == "streamGenerateContent":
             peek = _streaming(peek)
-        ranking = await self._ranking(caller, call, peek)
+        asked = await self._asked(call, caller, peek, said)
         counts = match.operation is Operation.COUNT_TOKENS
         tally = Tally(self._parts, call, caller, peek, records=not counts)
-        walk = Walk(call, body, caller, peek, answer.dialect, answer, departure, tally)
+        walk = Walk(call, body, caller, peek, answer.dialect, answer, departure, tally, asked)
         if counts:
             # Clients count in bursts of 25: that takes no place a generation could have.
-            await estimates.count(self._parts, walk, ranking)
+            await estimates.count(self._parts, walk)
             return
         if peek.stream:
             answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
-        chosen, answer.queued = await admission.enter(self._parts, call, caller, ranking)
-        await self._settled(walk, ranking, chosen)
+        answer.entered = True
+        chosen, granted = await admission.enter(self._parts, asked, answer)
+        answer.queued, answer.limits = granted.waited, limit_headers(granted)
+        await self._settled(walk, chosen)
 
-    async def _settled(self, walk: Walk, ranking: list[Candidate], chosen: Candidate) -> None:
+    async def _asked(self, call: Call, caller: Caller, peek: Peek, body: bytes) -> Asked:
+        """Say what the call asks admission for. Raises ClientError 400 for a lost binding."""
+        catalogue, match = self._parts.catalogue, call.match
+        platforms = names_serving(match.wire)
+        having = catalogue.having(caller, platforms, peek.model)
+        only, session = 0, ""
+        if peek.bound_ids:
+            only = await self._bindings.account_for(caller, peek.bound_ids, having)
+        elif len(having) > 1 or (having and having[0].account.max_sessions):
+            session = session_of(call, body, DIALECTS[match.wire], key_id=caller.key.id)
+        tokens = len(call.body) // 4 + min(peek.max_output or _LIKELY_OUTPUT, _LIKELY_OUTPUT)
+        return Asked(call.id, caller, platforms, peek.model, tokens, session, only)
+
+    async def _leave(self, call: Call, answer: Answer) -> None:
+        """Give back the call's places, and book what it used."""
+        used = answer.used
+        if used is None:
+            await self._parts.live.leave(call.id)
+            return
+        await self._parts.live.leave(
+            call.id, tokens=used.tokens, cost=used.cost, list_cost=used.list_cost
+        )
+
+    async def _settled(self, walk: Walk, chosen: Candidate) -> None:
         """Run the attempts and settle, whichever way they end."""
         ending = Ending(500, error="internal_error")
         try:
-            ending = await attempts.run(self._parts, walk, ranking, chosen)
+            ending = await attempts.run(self._parts, walk, chosen)
             if walk.answer.gone:
                 walk.tally.client_left = True
                 ending = Ending(CLIENT_LEFT, "client_left", ending.truncated, ending.settled_by)
@@ -139,6 +168,7 @@ class Pipeline:
             if walk.tally.bindings:
                 self._note_bindings(walk)
             walk.tally.settle(ending)
+            walk.answer.used = walk.tally.used
             walk.answer.platform = walk.tally.platform
             walk.answer.first_token = walk.tally.first_token_after
 
@@ -151,48 +181,6 @@ class Pipeline:
     def _note_bindings(self, walk: Walk) -> None:
         for binding in walk.tally.bindings:
             self._bindings.note(binding.key_id, binding.bound_id, binding.account_id)
-
-    async def _ranking(self, caller: Caller, call: Call, peek: Peek) -> list[Candidate]:
-        """Return the accounts that can serve the call, best first. Raises ClientError if none."""
-        catalogue = self._parts.catalogue
-        platforms = names_serving(call.match.wire)
-        candidates = catalogue.candidates_for(caller, platforms, peek.model)
-        if peek.bound_ids:
-            candidates = await self._bindings.restrict(caller, peek.bound_ids, candidates)
-        if not candidates:
-            raise self._nobody(caller, platforms, peek.model)
-        return ranked(candidates, self._parts.live, catalogue, self._parts.clock)
-
-    def _nobody(
-        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str
-    ) -> ClientError:
-        reachable = self._parts.catalogue.accounts_for(caller, platforms)
-        if not reachable:
-            return ClientError(
-                f"This API key has no {' or '.join(platforms)} account behind it, and this "
-                "endpoint is served by those only. Add one: sub2api account add "
-                f"--platform {platforms[0]}",
-                status=400,
-                kind=INVALID,
-                retry_helps=False,
-            )
-        now = self._parts.clock.now()
-        if any(each.account.is_usable(now) for each in reachable):
-            return ClientError(
-                f"The model {model[:128]!r} is not served by any account of this API key. "
-                "GET /v1/models lists those that are.",
-                status=404,
-                kind=NOT_FOUND,
-                param="model",
-                retry_helps=False,
-            )
-        return ClientError(
-            "Every account for this endpoint is disabled or expired. The operator can see why "
-            "with: sub2api account list",
-            status=503,
-            kind=OVERLOADED,
-            retry_helps=False,
-        )
 
     async def _apologise(self, answer: Answer) -> None:
         if answer.state is State.ANSWERED:

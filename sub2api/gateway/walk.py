@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sub2api.gateway.admission import Asked
 from sub2api.gateway.answer import Answer
 from sub2api.gateway.call import Call
 from sub2api.gateway.departure import Departure
@@ -13,7 +14,10 @@ from sub2api.protocols.interface import Dialect, Peek
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """One call past its admission. `body` is the client's, decompressed."""
+    """One call past its key. `body` is the client's, decompressed.
+
+    `asked` is what it asks admission for.
+    """
 
     call: Call
     body: bytes
@@ -23,3 +27,4 @@ class Walk(msgspec.Struct, frozen=True):
     answer: Answer
     departure: Departure
     tally: Tally
+    asked: Asked

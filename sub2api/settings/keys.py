@@ -147,6 +147,25 @@ class Redis:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How calls wait for accounts, and how sessions stay with theirs."""
+
+    fallback_wait_timeout: float = key(
+        30.0, "Longest wait for a place on any account.", seconds(0)
+    )
+    fallback_max_waiting: int = key(100, "Calls of one user that may wait.", whole(0, 100_000))
+    sticky_session_wait_timeout: float = key(
+        120.0, "Longest wait of a session for its own account, before others.", seconds(0)
+    )
+    sticky_session_max_waiting: int = key(
+        3, "Calls that may wait so for one account; more go elsewhere.", whole(0, 10_000)
+    )
+    sticky_session_ttl: float = key(
+        3600.0, "Time a session's account is remembered after its last call.", seconds(1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Limits and deadlines of relayed calls."""
 
@@ -176,8 +195,7 @@ class Gateway:
     idle_conn_timeout_seconds: float = key(
         90.0, "Time an unused upstream connection is kept.", seconds(1)
     )
-    slot_wait_seconds: float = key(30.0, "Longest wait for a free slot.", seconds(0))
-    max_waiting: int = key(100, "Calls that may wait per queue.", whole(0, 100_000))
+    scheduling: Scheduling = section(Scheduling)
 
 
 @dataclass(frozen=True, slots=True)

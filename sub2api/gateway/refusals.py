@@ -1,0 +1,141 @@
+"""What a call is told that did not come in: which limit, or why there is no account for it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sub2api.errors import (
+    INVALID,
+    NOT_FOUND,
+    OVERLOADED,
+    QUOTA_USED_UP,
+    RATE_LIMITED,
+    ClientError,
+)
+from sub2api.gateway.parts import Parts
+from sub2api.live.interfaces import Refused
+from sub2api.model.accounts import PlatformName
+from sub2api.model.callers import Caller
+
+_BUSY_RETRY_SECONDS = 5.0
+_OVERLOADS = frozenset({"overloaded", "unreachable", "stalled"})
+_PERIODS = {
+    "5h": "the cost limit per 5 hours",
+    "day": "the cost limit per day",
+    "week": "the cost limit per week",
+    "month": "the cost limit per month",
+    "quota": "the quota",
+}
+
+
+class Wanted(Protocol):
+    """What was asked for."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who asked."""
+        ...
+
+    @property
+    def platforms(self) -> tuple[PlatformName, ...]:
+        """The vendors that would do."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The client's name of the model."""
+        ...
+
+
+def is_limit_of_caller(refused: Refused) -> bool:
+    """Whether a window or budget of the call's own user or key refused it: waiting is no help."""
+    kind, _, rest = refused.full.partition(":")
+    return kind in {"rpm", "tpm", "cost"} and rest.partition(":")[0] in {"user", "key"}
+
+
+def limit(refused: Refused) -> ClientError:
+    """Return the refusal of a call beyond a limit of its user or key."""
+    kind, noun, *rest = refused.full.split(":")
+    whose = "this API key" if noun == "key" else "your account here"
+    if kind == "cost":
+        what = _PERIODS[rest[1]]
+        again = "It begins anew with the next period." if rest[1] != "quota" else ""
+        return ClientError(
+            f"{what[0].upper()}{what[1:]} of {whose} is used up. {again}".rstrip(),
+            status=402,
+            kind=QUOTA_USED_UP,
+            retry_after=refused.retry_after,
+            retry_helps=False,
+        )
+    unit = "requests" if kind == "rpm" else "tokens"
+    return ClientError(
+        f"The limit on {unit} per minute of {whose} is reached. Try again shortly.",
+        status=429,
+        kind=RATE_LIMITED,
+        retry_after=refused.retry_after,
+    )
+
+
+def busy(refused: Refused) -> ClientError:
+    """Return the refusal of a call that found no place in time."""
+    kind = refused.full.partition(":")[0]
+    whose = {
+        "key": "this API key's concurrent calls",
+        "user": "your concurrent calls",
+    }.get(kind, "the calls of every account that serves this model")
+    said = "too many calls are waiting already" if refused.queue_full else "no place became free"
+    return ClientError(
+        f"The limit on {whose} is reached and {said}. Try again shortly.",
+        status=429,
+        kind=RATE_LIMITED,
+        retry_after=refused.retry_after or _BUSY_RETRY_SECONDS,
+    )
+
+
+def nobody(parts: Parts, wanted: Wanted, earliest: float | None) -> ClientError:
+    """Return the refusal of a call that no account can take now.
+
+    `earliest` (seconds since 1970) is when one is ready again, None if none will be by itself.
+    """
+    reachable = parts.catalogue.accounts_for(wanted.caller, wanted.platforms)
+    if not reachable:
+        return _no_accounts(wanted.platforms)
+    now = parts.clock.now()
+    usable = [each for each in reachable if each.account.is_usable(now)]
+    if not usable:
+        return ClientError(
+            "Every account for this endpoint is disabled or expired. The operator can see why "
+            "with: sub2api account list",
+            status=503,
+            kind=OVERLOADED,
+            retry_helps=False,
+        )
+    having = parts.catalogue.candidates_for(wanted.caller, wanted.platforms, wanted.model)
+    if not having:
+        return ClientError(
+            f"The model {wanted.model[:128]!r} is not served by any account of this API key. "
+            "GET /v1/models lists those that are.",
+            status=404,
+            kind=NOT_FOUND,
+            param="model",
+            retry_helps=False,
+        )
+    rests = [parts.health.rest_of(each.account, each.upstream_model, now) for each in having]
+    overloaded = all(rest is not None and rest.cause in _OVERLOADS for rest in rests)
+    return ClientError(
+        "Every account that serves this model is at rest for a while. Try again later.",
+        status=529 if overloaded else 429,
+        kind=OVERLOADED if overloaded else RATE_LIMITED,
+        retry_after=max(1.0, earliest - now) if earliest is not None else _BUSY_RETRY_SECONDS,
+    )
+
+
+def _no_accounts(platforms: tuple[PlatformName, ...]) -> ClientError:
+    return ClientError(
+        f"This API key has no {' or '.join(platforms)} account behind it, and this "
+        "endpoint is served by those only. Add one: sub2api account add "
+        f"--platform {platforms[0]}",
+        status=400,
+        kind=INVALID,
+        retry_helps=False,
+    )
