@@ -18,18 +18,12 @@ from sub2api.clock import Clock
 from sub2api.live.interfaces import Budget, Live
 from sub2api.model.limits import Limits
 from sub2api.model.usage import UsageRow
-from sub2api.model.windows import PeriodKind, period
+from sub2api.model.windows import WINDOW_KINDS, period
 from sub2api.store import spending
 from sub2api.store.database import Database
 
 Noun = Literal["user", "key", "group", "account"]
 
-_KINDS: tuple[tuple[PeriodKind, str], ...] = (
-    ("5h", "cost_5h"),
-    ("day", "cost_day"),
-    ("week", "cost_week"),
-    ("month", "cost_month"),
-)
 QUOTA = "quota"
 VENDOR = "vendor"
 _KEPT_SECONDS = 900.0
@@ -81,8 +75,8 @@ class Budgets:
 
     def _named(self, owner: Owner, now: float) -> Iterator[Budget]:
         lists = owner.noun in {"group", "account"}
-        for kind, field in _KINDS:
-            limit = getattr(owner.limits, field)
+        for kind in WINDOW_KINDS:
+            limit = getattr(owner.limits, f"cost_{kind}")
             if limit > 0:
                 since, until = period(kind, now, anchor=owner.anchor, timezone=self._timezone)
                 yield Budget(

@@ -16,7 +16,9 @@ import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.errors import SealError, SettingsError
@@ -37,6 +39,11 @@ class Sealer:
         if len(key) != 32:
             raise ValueError("a sealing key has 32 bytes")
         self._cipher = AESGCM(key)
+        self._key = key
+
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 bytes that only this key and purpose give (HKDF-SHA256, RFC 5869)."""
+        return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key)
 
     def seal(self, text: str, purpose: str) -> str:
         """Return `text` sealed for `purpose`; every call gives another result."""

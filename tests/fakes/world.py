@@ -119,12 +119,17 @@ async def listening(parts: Parts) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def running_world(
-    directory: Path, upstream: DemoUpstream, *, bare: bool = False, **environment: str
+    directory: Path,
+    upstream: DemoUpstream,
+    *,
+    bare: bool = False,
+    clock: Clock | None = None,
+    **environment: str,
 ) -> AsyncIterator[World]:
     """Run a gateway with an account per platform (unless `bare`) and a key."""
     environment = {"GATEWAY_DISCONNECT": "drain", "SERVER_DRAIN_SECONDS": "2", **environment}
     settings = settings_for(directory, **environment)
-    async with wiring.running(settings, Clock()) as parts, listening(parts) as base_url:
+    async with wiring.running(settings, clock or Clock()) as parts, listening(parts) as base_url:
         world = World(settings, parts, upstream, base_url, "", load_sealer(settings))
         existing = await world.keys.everything()
         world.key = (

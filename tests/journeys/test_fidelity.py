@@ -37,8 +37,10 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-async def ask(world: World, path: str, body: dict[str, Any]) -> httpx.Response:
-    headers = {"authorization": f"Bearer {world.key}"}
+async def ask(
+    world: World, path: str, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> httpx.Response:
+    headers = {"authorization": f"Bearer {world.key}", **(headers or {})}
     async with httpx.AsyncClient(base_url=world.base_url, headers=headers, timeout=60) as client:
         return await client.post(path, json=body)
 
