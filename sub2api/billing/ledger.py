@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from sub2api.billing.journal import Journal
 from sub2api.billing.records import Close
 from sub2api.clock import Clock
 from sub2api.errors import StoreError
-from sub2api.store import accounts, api_keys, bindings, usage
+from sub2api.store import accounts, api_keys, attempts, bindings, spending, usage
 from sub2api.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class UsageSink(Protocol):
 
 
 class StoreSink:
-    """The database: usage rows, bindings and last-used times, in one transaction."""
+    """The database: usage, spending, failed attempts, bindings, last-used times, at one go."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,7 +58,12 @@ class StoreSink:
     async def write(self, closes: Sequence[Close]) -> None:
         """Book all of these calls, or none. Raises StoreError."""
         async with self._database.transaction() as connection:
-            await usage.insert(connection, [close.row for close in closes])
+            new = await usage.insert(connection, [close.row for close in closes])
+            booked = _first_of_each(closes, new)
+            await spending.book(connection, [close.row for close in booked])
+            await attempts.insert_many(
+                connection, {close.call_id: close.attempts for close in booked if close.attempts}
+            )
             await bindings.insert_many(connection, _last_bindings(closes))
             await accounts.touch(
                 connection,
@@ -181,6 +186,16 @@ def _write_parked(directory: Path, close: Close) -> None:
         file.flush()
         os.fsync(fd)
     unfinished.rename(directory / f"{name}.json")
+
+
+def _first_of_each(closes: Iterable[Close], new: Set[str]) -> list[Close]:
+    """Return the closes whose rows were inserted: of these calls, the first close of each."""
+    firsts: dict[str, Close] = {}
+    for close in closes:
+        call_id = close.row.call_id
+        if call_id in new:
+            firsts.setdefault(call_id, close)
+    return list(firsts.values())
 
 
 def _last_bindings(closes: Iterable[Close]) -> list[bindings.Binding]:

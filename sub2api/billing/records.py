@@ -1,8 +1,9 @@
 """What the journal holds: a call was opened, has come so far, is closed.
 
 A call that moves on to another account is opened again under the same id; the last opening counts,
-and what failed attempts used is never billed. Every record is one JSON object whose `type` names
-it; a reader ignores members it does not know, so that releases can read each other's journals.
+and what failed attempts used is recorded at their accounts' expense, never billed. Every record is
+one JSON object whose `type` names it; a reader ignores members it does not know, so that releases
+can read each other's journals.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from sub2api.billing.cost import Tariff, multiplier_of
 from sub2api.billing.prices import Price
 from sub2api.model.tokens import Tokens, Usage
-from sub2api.model.usage import UsageRow
+from sub2api.model.usage import FailedAttempt, UsageRow
 
 INTERRUPTED = "interrupted"
 """`UsageRow.error` of a call whose process died."""
@@ -62,10 +63,11 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="close"):
-    """A call has ended: its usage row, and the ids its account must be found by."""
+    """A call has ended: its usage row, the ids its account must be found by, failed attempts."""
 
     row: UsageRow
     bindings: list[Binding] = []
+    attempts: list[FailedAttempt] = []
 
     @property
     def call_id(self) -> str:

@@ -11,6 +11,27 @@ SettledBy = Literal["observed", "drained", "estimated", "recovered", "none"]
 dead process's journal; none (the call failed and used nothing we know of)."""
 
 
+class FailedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An attempt of a call that failed before another one answered; its account bears the expense.
+
+    `position` counts a call's attempts from 1. `cause` is the short stable word of its harm, or of
+    what happened. `status` is the upstream's, None without a reply. Tokens are what the vendor
+    reported before it failed; `list_cost` (nanodollars) is None when the model has no known price.
+    """
+
+    position: int
+    account_id: int
+    cause: str
+    started_at: float
+    status: int | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_creation_tokens: int = 0
+    cache_creation_long_tokens: int = 0
+    list_cost: int | None = None
+
+
 class UsageRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A finished call. The journal's close record carries it; the store keeps it.
 

@@ -32,6 +32,15 @@ _PLAIN = frozenset(
         "error_message",
         "expires_at",
         "notes",
+        "limits",
+        "max_sessions",
+        "session_idle_minutes",
+        "window_cost_limit",
+        "window_cost_reserve",
+        "rest_rules",
+        "custom_error_codes",
+        "adaptive_concurrency",
+        "cleared_at",
     }
 )
 _CHANGEABLE = _PLAIN | {"api_key", "group_ids"}
@@ -152,4 +161,13 @@ def _account(
         notes=row.notes,
         group_ids=group_ids,
         created_at=row.created_at,
+        limits=row.limits,
+        max_sessions=row.max_sessions,
+        session_idle_minutes=row.session_idle_minutes,
+        window_cost_limit=row.window_cost_limit,
+        window_cost_reserve=row.window_cost_reserve,
+        rest_rules=row.rest_rules,
+        custom_error_codes=row.custom_error_codes,
+        adaptive_concurrency=row.adaptive_concurrency,
+        cleared_at=row.cleared_at,
     )

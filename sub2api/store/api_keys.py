@@ -14,7 +14,9 @@ from sub2api.store import rows, tables, users
 
 api_keys = tables.api_keys
 key_groups = tables.key_groups
-_PLAIN = frozenset({"name", "status", "concurrency", "ip_allow", "ip_deny", "expires_at"})
+_PLAIN = frozenset(
+    {"name", "status", "concurrency", "ip_allow", "ip_deny", "expires_at", "limits", "quota"}
+)
 _CHANGEABLE = _PLAIN | {"group_ids"}
 
 
@@ -138,4 +140,6 @@ def _key(row: Row[Any], group_ids: tuple[int, ...]) -> ApiKey:
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         created_at=row.created_at,
+        limits=row.limits,
+        quota=row.quota,
     )

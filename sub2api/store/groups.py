@@ -13,21 +13,25 @@ from sub2api.store import rows, tables
 
 groups = tables.groups
 _CHANGEABLE = frozenset(
-    {"name", "platform", "description", "rate_multiplier", "status", "disconnect"}
+    {
+        "name",
+        "platform",
+        "description",
+        "rate_multiplier",
+        "status",
+        "disconnect",
+        "concurrency",
+        "limits",
+        "model_routes",
+        "first_byte_timeout",
+    }
 )
 
 
 async def insert(connection: AsyncConnection, group: Group) -> int:
     """Insert a group (its `id` is ignored) and return its id. MistakeError: the name is taken."""
-    values = {
-        "name": group.name,
-        "platform": group.platform,
-        "description": group.description,
-        "rate_multiplier": group.rate_multiplier,
-        "status": group.status,
-        "disconnect": group.disconnect,
-        "created_at": group.created_at,
-    }
+    values = {field: getattr(group, field) for field in _CHANGEABLE}
+    values["created_at"] = group.created_at
     with rows.name_taken("a group", group.name):
         return await rows.insert_row(connection, groups, values)
 
@@ -74,4 +78,8 @@ def _group(row: Row[Any]) -> Group:
         status=row.status,
         disconnect=row.disconnect,
         created_at=row.created_at,
+        concurrency=row.concurrency,
+        limits=row.limits,
+        model_routes=row.model_routes,
+        first_byte_timeout=row.first_byte_timeout,
     )

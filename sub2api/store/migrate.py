@@ -16,7 +16,7 @@ from sub2api.errors import SettingsError, StoreError
 from sub2api.store.engine import prepare_file, sqlite_engine, sqlite_path
 from sub2api.store.tables import options
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The revision of `tables.py`; a test compares it with the scripts."""
 MINIMUM_RELEASE = "schema.minimum_release"
 

@@ -24,7 +24,9 @@ from sqlalchemy import (
     true,
 )
 
-from sub2api.store.types import Identifier, JsonText, Moment
+from sub2api.model.health import RestRule
+from sub2api.model.limits import Limits
+from sub2api.store.types import Duration, Identifier, JsonOf, JsonText, Moment, Share
 
 metadata = MetaData(
     naming_convention={
@@ -48,6 +50,7 @@ users = Table(
     Column("status", Text, nullable=False, server_default="active"),
     Column("concurrency", Integer, nullable=False, server_default="0"),
     Column("balance", BigInteger, nullable=False, server_default="0"),
+    Column("limits", JsonOf(Limits), nullable=False, server_default="{}"),
     Column("created_at", Moment, nullable=False),
     Column("deleted_at", Moment),
     Index("uq_users_email_live", "email", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
@@ -79,6 +82,10 @@ groups = Table(
     Column("rate_multiplier", Text, nullable=False, server_default="1"),
     Column("status", Text, nullable=False, server_default="active"),
     Column("disconnect", Text),
+    Column("concurrency", Integer, nullable=False, server_default="0"),
+    Column("limits", JsonOf(Limits), nullable=False, server_default="{}"),
+    Column("model_routes", JsonOf(dict[str, tuple[int, ...]]), nullable=False, server_default="{}"),
+    Column("first_byte_timeout", Duration),
     Column("created_at", Moment, nullable=False),
     Column("deleted_at", Moment),
     Index("uq_groups_name_live", "name", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
@@ -104,6 +111,16 @@ accounts = Table(
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
     Column("notes", Text),
+    Column("limits", JsonOf(Limits), nullable=False, server_default="{}"),
+    Column("max_sessions", Integer, nullable=False, server_default="0"),
+    Column("session_idle_minutes", Integer, nullable=False, server_default="5"),
+    Column("window_cost_limit", BigInteger, nullable=False, server_default="0"),
+    Column("window_cost_reserve", BigInteger, nullable=False, server_default="10000000000"),
+    Column("rest_rules", JsonOf(tuple[RestRule, ...]), nullable=False, server_default="[]"),
+    # NULL means none configured, which is not the same as no status at all.
+    Column("custom_error_codes", JsonOf(tuple[int, ...])),
+    Column("adaptive_concurrency", Boolean, nullable=False, server_default=false()),
+    Column("cleared_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("deleted_at", Moment),
     Index("uq_accounts_name_live", "name", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
@@ -130,6 +147,8 @@ api_keys = Table(
     Column("concurrency", Integer, nullable=False, server_default="0"),
     Column("ip_allow", JsonText, nullable=False, server_default="[]"),
     Column("ip_deny", JsonText, nullable=False, server_default="[]"),
+    Column("limits", JsonOf(Limits), nullable=False, server_default="{}"),
+    Column("quota", BigInteger, nullable=False, server_default="0"),
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
     Column("created_at", Moment, nullable=False),
@@ -252,6 +271,82 @@ bindings = Table(
     Column("expires_at", Moment, nullable=False, index=True),
 )
 
+# An account's rests: of the account (model '') or one of its models. Not configuration.
+account_rests = Table(
+    "account_rests",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", Text, primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="1"),
+    Column("detail", Text, nullable=False, server_default=""),
+)
+
+# What vendors last said of their accounts' usage windows. Not configuration.
+account_windows = Table(
+    "account_windows",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("utilization", Share, nullable=False),
+    Column("resets_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("status", Text, nullable=False, server_default=""),
+)
+
+# What usage rows sum up to per noun and quarter of an hour, written in their transaction.
+spending = Table(
+    "spending",
+    metadata,
+    Column("noun", Text, primary_key=True),
+    Column("noun_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("quarter", Moment, primary_key=True, autoincrement=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("list_cost", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Attempts of calls that failed before the one that the usage row tells of.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("call_id", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("status", Integer),
+    Column("started_at", Moment, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_read_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_creation_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_creation_long_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("list_cost", BigInteger),
+    UniqueConstraint("call_id", "position"),
+    Index("ix_attempts_account_id_started_at", "account_id", "started_at"),
+)
+
+error_rules = Table(
+    "error_rules",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="100"),
+    Column("enabled", Boolean, nullable=False, server_default=true()),
+    Column("statuses", JsonOf(tuple[int, ...]), nullable=False, server_default="[]"),
+    Column("keywords", JsonOf(tuple[str, ...]), nullable=False, server_default="[]"),
+    Column("match", Text, nullable=False, server_default="any"),
+    Column("platforms", JsonOf(tuple[str, ...]), nullable=False, server_default="[]"),
+    Column("status", Integer),
+    Column("message", Text),
+    UniqueConstraint("name"),
+)
+
 # One row. Triggers add 1 whenever configuration changes; caches compare it.
 config_stamp = Table(
     "config_stamp",
@@ -270,6 +365,7 @@ CONFIGURATION: tuple[Table, ...] = (
     key_groups,
     price_overrides,
     options,
+    error_rules,
 )
 """The tables whose changes move `config_stamp`."""
 

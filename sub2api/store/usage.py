@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import (
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.model.usage import UsageRow
+from sub2api.model.windows import zone_of
 from sub2api.store import tables
 
 usage = tables.usage
@@ -127,7 +127,7 @@ async def summary(
         period.append(usage.c.started_at < until)
     found = (await connection.execute(_SELECTS[by].where(*period))).all()
     if by == "day":
-        return _by_day(found, _zone(timezone))
+        return _by_day(found, zone_of(timezone))
     return sorted((_summary(row, row.name, row.id) for row in found), key=_costliest_first)
 
 
@@ -195,11 +195,6 @@ def _summary(row: Row[Any], name: str, noun_id: int | None) -> UsageSummary:
         errors=int(row.errors or 0),
         id=noun_id,
     )
-
-
-def _zone(name: str) -> tzinfo:
-    # UTC must work on machines that have no time zone files.
-    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _by_day(quarters: Sequence[Row[Any]], zone: tzinfo) -> list[UsageSummary]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -12,6 +13,7 @@ from sub2api.model.callers import User
 from sub2api.store import rows, tables
 
 users = tables.users
+_CHANGEABLE = frozenset({"concurrency", "limits", "status"})
 
 OWNER_ID = 1
 OWNER_EMAIL = "owner@localhost"
@@ -40,6 +42,12 @@ async def find(connection: AsyncConnection, user_id: int) -> User | None:
     return None if row is None else user_of(row)
 
 
+async def change(connection: AsyncConnection, user_id: int, changes: Mapping[str, Any]) -> bool:
+    """Change fields of a live user, named as in `User`; return whether there is one."""
+    rows.only_known(changes, _CHANGEABLE)
+    return await rows.change_row(connection, users, user_id, changes)
+
+
 def user_of(row: Row[Any]) -> User:
     """Return the user in a row."""
     return User(
@@ -50,4 +58,5 @@ def user_of(row: Row[Any]) -> User:
         concurrency=row.concurrency,
         balance=row.balance,
         created_at=row.created_at,
+        limits=row.limits,
     )

@@ -12,6 +12,7 @@ from sub2api.errors import StoreError
 from sub2api.store import stamp, tables, users
 from sub2api.store.database import Database
 from sub2api.store.migrations.versions import m0001_first_tables as first
+from sub2api.store.migrations.versions import m0002_limits_and_health as second
 
 MOMENT = 1_700_000_000.0
 ROWS: dict[str, dict[str, object]] = {
@@ -40,7 +41,40 @@ ROWS: dict[str, dict[str, object]] = {
         "model": "m",
         "started_at": MOMENT,
     },
+    "error_rules": {"id": 7, "name": "r"},
     "bindings": {"key_id": 7, "bound_id": "b", "account_id": 7, "expires_at": MOMENT},
+}
+UNWATCHED: dict[str, dict[str, object]] = {
+    "account_rests": {
+        "account_id": 7,
+        "model": "",
+        "cause": "burst",
+        "since": MOMENT,
+        "until": MOMENT,
+    },
+    "account_windows": {
+        "account_id": 7,
+        "name": "5h",
+        "utilization": 0.5,
+        "resets_at": MOMENT,
+        "seen_at": MOMENT,
+    },
+    "spending": {
+        "noun": "key",
+        "noun_id": 7,
+        "quarter": MOMENT,
+        "calls": 1,
+        "tokens": 1,
+        "cost": 1,
+        "list_cost": 1,
+    },
+    "attempts": {
+        "call_id": "c",
+        "position": 1,
+        "account_id": 7,
+        "cause": "burst",
+        "started_at": MOMENT,
+    },
 }
 LEDGER = {"user_id": 7, "kind": "gift", "amount": 5, "balance_after": 5, "created_at": MOMENT}
 
@@ -60,7 +94,8 @@ async def _fill(database: Database) -> None:
 
 
 def test_every_configuration_column_is_watched_and_no_other() -> None:
-    watched = {name: set(columns.split()) for name, columns in first._WATCHED.items()}
+    newest = {**first._WATCHED, **second._WATCHED}
+    watched = {name: set(columns.split()) for name, columns in newest.items()}
     wanted = {
         table.name: set(table.c.keys()) - tables.NOT_CONFIGURATION.get(table.name, frozenset())
         for table in tables.CONFIGURATION
@@ -110,6 +145,20 @@ async def test_usage_bindings_and_ledger_leave_the_stamp(database: Database) -> 
     )
 
 
+@pytest.mark.parametrize("name", UNWATCHED)
+async def test_rests_windows_spending_and_attempts_leave_the_stamp(
+    database: Database, name: str
+) -> None:
+    table = tables.metadata.tables[name]
+    column = next(iter(table.c))
+    assert not await _moved(
+        database,
+        insert(table).values(UNWATCHED[name]),
+        update(table).values({column: column}),
+        delete(table),
+    )
+
+
 async def test_asking_for_the_owner_again_leaves_the_stamp(database: Database) -> None:
     async with database.transaction() as connection:
         await users.ensure_owner(connection)
@@ -139,10 +188,13 @@ def test_postgres_gets_the_same_tables_and_triggers() -> None:
     )
     with Operations.context(context):
         first.upgrade()
+        second.upgrade()
     sql = script.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", sql)) == set(tables.metadata.tables)
     watched = re.findall(r"CREATE TRIGGER stamp_(\w+) AFTER INSERT OR DELETE OR UPDATE OF", sql)
-    assert watched == list(first._WATCHED)
+    assert watched == [*first._WATCHED, *second._WATCHED]
+    assert "DROP TRIGGER IF EXISTS stamp_accounts ON accounts" in sql
+    assert sql.count("INSERT INTO spending") == 4
     assert "CREATE TRIGGER keep_ledger_entries BEFORE UPDATE OR DELETE" in sql
     assert "id BIGSERIAL NOT NULL" in sql
     assert "DATETIME" not in sql

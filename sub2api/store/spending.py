@@ -1,0 +1,123 @@
+"""What keys, users, groups and accounts spent, summed up per quarter of an hour.
+
+Rollups of the usage rows, written in the transaction that writes those: limits of money are read
+from here, since every window of money begins and ends on a quarter (`model/windows.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sub2api.model.usage import UsageRow
+from sub2api.store import tables
+
+Noun = Literal["key", "user", "group", "account"]
+
+spending = tables.spending
+usage = tables.usage
+
+_QUARTER_MS = 900_000
+_RARE = ("input_audio", "input_image", "output_audio", "output_image")
+"""Token classes that a usage row has in its `details`; what else is there is no further token."""
+_COLUMNS = ("noun", "noun_id", "quarter", "calls", "tokens", "cost", "list_cost")
+_SUMS = _COLUMNS[3:]
+
+_Place = tuple[str, int, int]
+_Sums = tuple[int, int, int, int]
+
+
+async def book(connection: AsyncConnection, rows: Iterable[UsageRow]) -> None:
+    """Add calls to what their key, user, group and account spent. Not safe to repeat.
+
+    Only rows that `usage.insert` has just reported as new may be given, in its transaction. A call
+    counts in the quarter it started in; an unknown cost counts as 0.
+    """
+    sums = _summed(rows)
+    if sums:
+        # In order of the key, so that two processes booking for the same nouns cannot deadlock.
+        await connection.exec_driver_sql(
+            _add_text(connection.dialect.name), [(*place, *sums[place]) for place in sorted(sums)]
+        )
+
+
+async def spent(
+    connection: AsyncConnection, noun: Noun, noun_id: int, since: float, until: float
+) -> tuple[int, int]:
+    """Return the cost and list cost (nanodollars) of calls that started in [since, until).
+
+    Both are seconds since 1970, on quarters of an hour; others are rounded up to one.
+    """
+    c = spending.c
+    statement = select(
+        func.coalesce(func.sum(c.cost), 0), func.coalesce(func.sum(c.list_cost), 0)
+    ).where(c.noun == noun, c.noun_id == noun_id, c.quarter >= since, c.quarter < until)
+    cost, list_cost = (await connection.execute(statement)).one()
+    return int(cost), int(list_cost)
+
+
+async def known(connection: AsyncConnection, call_ids: Iterable[str]) -> set[str]:
+    """Return which of these calls are in the store, and so in what `spent` says.
+
+    Read both on one connection of `Database.reading()`: then they tell of the same moment.
+    """
+    wanted = list(dict.fromkeys(call_ids))
+    found: set[str] = set()
+    for first in range(0, len(wanted), 5000):  # a statement has a limit of parameters
+        some = wanted[first : first + 5000]
+        found.update(
+            await connection.scalars(select(usage.c.call_id).where(usage.c.call_id.in_(some)))
+        )
+    return found
+
+
+def _summed(rows: Iterable[UsageRow]) -> dict[_Place, _Sums]:
+    sums: dict[_Place, _Sums] = {}
+    for row in rows:
+        quarter = round(row.started_at * 1000) // _QUARTER_MS * _QUARTER_MS
+        tokens, cost, list_cost = _tokens(row), row.cost or 0, row.list_cost or 0
+        for noun, noun_id in (
+            ("key", row.key_id),
+            ("user", row.user_id),
+            ("group", row.group_id),
+            ("account", row.account_id),
+        ):
+            if noun_id is not None:
+                place = (noun, noun_id, quarter)
+                so_far = sums.get(place, (0, 0, 0, 0))
+                sums[place] = (
+                    so_far[0] + 1,
+                    so_far[1] + tokens,
+                    so_far[2] + cost,
+                    so_far[3] + list_cost,
+                )
+    return sums
+
+
+def _tokens(row: UsageRow) -> int:
+    tokens = (
+        row.input_tokens
+        + row.output_tokens
+        + row.cache_read_tokens
+        + row.cache_creation_tokens
+        + row.cache_creation_long_tokens
+    )
+    if row.details:
+        tokens += sum(int(row.details.get(name, 0)) for name in _RARE)
+    return tokens
+
+
+@lru_cache(2)
+def _add_text(dialect: str) -> str:
+    marks = ", ".join(
+        f"${number + 1}" if dialect == "postgresql" else "?" for number in range(len(_COLUMNS))
+    )
+    added = ", ".join(f"{name} = spending.{name} + excluded.{name}" for name in _SUMS)
+    return (
+        f"INSERT INTO spending ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608  names of ours
+        f"ON CONFLICT (noun, noun_id, quarter) DO UPDATE SET {added}"
+    )
