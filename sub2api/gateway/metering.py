@@ -9,12 +9,14 @@ from __future__ import annotations
 import msgspec
 
 from sub2api.billing.records import Binding, Close, Progress, fill_money, fill_usage
+from sub2api.errors import UpstreamError
+from sub2api.gateway.answer import Used
 from sub2api.gateway.call import Call
 from sub2api.gateway.legs import Leg, row_of
 from sub2api.gateway.parts import Parts
 from sub2api.model.callers import Caller
 from sub2api.model.tokens import Tokens, Usage
-from sub2api.model.usage import SettledBy, UsageRow
+from sub2api.model.usage import FailedAttempt, SettledBy, UsageRow
 from sub2api.protocols.interface import Peek
 
 BINDING_SECONDS = 30 * 86400
@@ -51,6 +53,11 @@ class Tally:
     produced_events = 0
     """What was relayed since then, events and all: the streams' relay counts."""
     _settled = False
+    _opened_at = 0.0
+    _taken: int | None = None
+    """Tokens of all classes; None while they are not known, or if the vendor never told."""
+    used: Used | None = None
+    """What the call was settled with."""
 
     def __init__(
         self, parts: Parts, call: Call, caller: Caller, peek: Peek, *, records: bool = True
@@ -62,6 +69,7 @@ class Tally:
         self._peek = peek
         self.started_at = parts.clock.now() - (parts.clock.monotonic() - call.arrived)
         self.bindings: list[Binding] = []
+        self.failures: list[FailedAttempt] = []
 
     @property
     def platform(self) -> str:
@@ -81,6 +89,7 @@ class Tally:
         """
         self.attempts += 1
         self._leg = leg
+        self._opened_at = self._parts.clock.now()
         if self.attempts > 1:
             self._usage = None
             self.produced_bytes = self.produced_events = 0
@@ -122,7 +131,8 @@ class Tally:
 
         What it used is the account's expense, and is recorded as such.
         """
-        self.failures.append(self._expense(error))
+        if self._leg is not None:
+            self.failures.append(self._expense(self._leg, error))
         self._usage = None
         self._first_token_at = None
         self.produced = False
@@ -134,9 +144,27 @@ class Tally:
         self._settled = True
         row = self._row or self._identified(row_of(self._call, self._caller, self._peek))
         self._ended(row, ending)
-        self.used = Used(self._tokens_used, row.cost or 0, row.list_cost or 0)
+        self.used = Used(self._taken, row.cost or 0, row.list_cost or 0)
         self._parts.journal.close(
             Close(row=row, bindings=self.bindings, attempts=self.failures)
+        )
+
+    def _expense(self, leg: Leg, error: UpstreamError) -> FailedAttempt:
+        """Return the record of an attempt that failed."""
+        tokens = self._usage.tokens if self._usage else _NOTHING
+        account = leg.candidate.account
+        return FailedAttempt(
+            position=self.attempts,
+            account_id=account.id,
+            cause=error.harm.cause if error.harm is not None else error.cause,
+            started_at=self._opened_at,
+            status=error.status,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cache_read_tokens=tokens.cache_read,
+            cache_creation_tokens=tokens.cache_write,
+            cache_creation_long_tokens=tokens.cache_write_long,
+            list_cost=leg.tariff.cost(tokens).list_cost if leg.tariff is not None else None,
         )
 
     def _identified(self, row: UsageRow) -> UsageRow:
@@ -175,6 +203,8 @@ class Tally:
     def _ended(self, row: UsageRow, ending: Ending) -> None:
         """Fill in what only the end tells."""
         tokens, row.settled_by = self._settlement(ending)
+        if row.settled_by != "none" or ending.error:
+            self._taken = tokens.prompt + tokens.produced
         arrived, first = self._call.arrived, self._first_token_at
         row.status = ending.status
         row.error = ending.error
