@@ -10,8 +10,10 @@ import click
 from sub2api.cli.account import account
 from sub2api.cli.doctor import doctor
 from sub2api.cli.env import env
+from sub2api.cli.error_rule import error_rule
 from sub2api.cli.group import group
 from sub2api.cli.key import key
+from sub2api.cli.limit import limit
 from sub2api.cli.proxy import proxy
 from sub2api.cli.serve import serve
 from sub2api.cli.setup import setup
@@ -43,7 +45,10 @@ def cli(ctx: click.Context, data_dir: str | None, config: str | None) -> None:
     ctx.obj = {"data_dir": data_dir, "config": config}
 
 
-for command in (serve, setup, account, group, proxy, key, usage, env, doctor, version):
+for command in (
+    *(serve, setup, account, group, proxy, key, limit, error_rule),
+    *(usage, env, doctor, version),
+):
     cli.add_command(command)
 
 

@@ -6,14 +6,26 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
-from sub2api.cli.output import json_option, moment, show, show_one
+from sub2api.cli.account_state import show_with_health, shown_rests, shown_windows, state_of
+from sub2api.cli.limits import (
+    DOLLARS,
+    limit_options,
+    limits_given,
+    rest_rule_of,
+    shown_limits,
+    shown_rest_rule,
+    statuses_of,
+)
+from sub2api.cli.output import json_option, moment, show, show_one, usd
 from sub2api.cli.workspace import Workspace, in_workspace
 from sub2api.errors import MistakeError
 from sub2api.model.accounts import Account
+from sub2api.model.limits import Limits
 from sub2api.upstream.model_mapping import parse_mapping
 
-_COLUMNS = ("id", "name", "platform", "status", "priority", "concurrency", "proxy", "last_used")
+_COLUMNS = ("id", "name", "platform", "state", "priority", "concurrency", "proxy", "last_used")
 
 
 @click.group()
@@ -26,6 +38,7 @@ def account() -> None:
 
 def _shared(command: Any) -> Any:
     """Add the options that adding and updating have in common."""
+    command = _health_options(limit_options(command))
     for option in (
         click.option("--base-url", help="Another host that speaks the platform's API."),
         click.option("--model", "models", multiple=True, metavar="NAME[=UPSTREAM]",
@@ -42,17 +55,54 @@ def _shared(command: Any) -> Any:
     return command
 
 
+def _health_options(command: Any) -> Any:
+    for option in (
+        click.option("--custom-error-codes", metavar="CODES",
+                     help="Only these statuses harm it, and put it out of use: '401,403'; "
+                     "'' = none configured."),
+        click.option("--rest-rule", "rest_rules", multiple=True,
+                     metavar="STATUS:KEYWORD[,KEYWORD]:MINUTES",
+                     help="Rest when an answer is like this. Repeatable; replaces all."),
+        click.option("--adaptive-concurrency/--no-adaptive-concurrency", default=None,
+                     help="Lower concurrency for a while when the vendor's limits are hit."),
+        click.option("--window-cost-reserve", type=DOLLARS,
+                     help="US dollars that known sessions may go beyond it (10)."),
+        click.option("--window-cost-limit", type=DOLLARS,
+                     help="US dollars in the vendor's 5 h window, then no new sessions; 0 = off."),
+        click.option("--session-idle-minutes", type=click.IntRange(1),
+                     help="A session is over after so long without a call (5)."),
+        click.option("--max-sessions", type=click.IntRange(0),
+                     help="Different sessions at once, 0 = unlimited."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+_AS_GIVEN = (
+    "base_url",
+    "concurrency",
+    "priority",
+    "notes",
+    "api_key",
+    "max_sessions",
+    "session_idle_minutes",
+    "window_cost_limit",
+    "window_cost_reserve",
+    "adaptive_concurrency",
+)
+
+
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the account's fields among the options that were given."""
-    fields = {
-        name: options[name]
-        for name in ("base_url", "concurrency", "priority", "notes", "api_key")
-        if options[name] is not None
-    }
+    """Return the account's fields among the options that were given, but for its limits."""
+    fields = {name: options[name] for name in _AS_GIVEN if options[name] is not None}
     if options["api_key_stdin"]:
         fields["api_key"] = sys.stdin.readline().strip()
     if options["models"]:
         fields["model_mapping"] = parse_mapping(options["models"])
+    if options["rest_rules"]:
+        fields["rest_rules"] = tuple(rest_rule_of(text) for text in options["rest_rules"])
+    if options["custom_error_codes"] is not None:
+        fields["custom_error_codes"] = statuses_of(options["custom_error_codes"]) or None
     return fields
 
 
@@ -70,6 +120,7 @@ def add(ctx: click.Context, /, platform: str, name: str, as_json: bool, **option
     fields = _fields(options)
     if not fields.get("api_key"):
         raise MistakeError("give the provider's key: --api-key K, or --api-key-stdin")
+    fields["limits"] = Limits(**limits_given(options))
     new = Account(id=0, name=name, platform=platform, **fields)  # type: ignore[arg-type]
 
     async def work(workspace: Workspace) -> Account:
@@ -84,15 +135,23 @@ def add(ctx: click.Context, /, platform: str, name: str, as_json: bool, **option
 @json_option
 @click.pass_context
 def list_accounts(ctx: click.Context, as_json: bool) -> None:
-    """List all accounts.
+    """List all accounts, and whether each is asked.
 
     Example: sub2api account list --json
     """
 
-    async def work(workspace: Workspace) -> list[Account]:
-        return await workspace.accounts.everything()
+    async def work(workspace: Workspace) -> list[dict[str, Any]]:
+        rests = await workspace.accounts.rests()
+        now, timezone = workspace.clock.now(), workspace.settings.timezone
+        return [
+            {
+                **_shown(each),
+                "state": state_of(each, rests.get(each.id, ()), now=now, timezone=timezone),
+            }
+            for each in await workspace.accounts.everything()
+        ]
 
-    rows = [_shown(each) for each in in_workspace(ctx, work)]
+    rows = in_workspace(ctx, work)
     empty = "No accounts yet: sub2api account add --platform anthropic --name mine --api-key-stdin"
     show(rows, _COLUMNS, as_json=as_json, empty=empty)
 
@@ -102,21 +161,31 @@ def list_accounts(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def show_account(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show one account (by name or id); its key is never shown.
+    """Show one account (by name or id), its rests and windows; its key is never shown.
 
     Example: sub2api account show mine
     """
 
-    async def work(workspace: Workspace) -> Account:
-        return await workspace.accounts.find(name)
+    async def work(workspace: Workspace) -> dict[str, Any]:
+        found = await workspace.accounts.find(name)
+        rests = (await workspace.accounts.rests()).get(found.id, ())
+        windows = (await workspace.accounts.windows()).get(found.id, ())
+        now, timezone = workspace.clock.now(), workspace.settings.timezone
+        return {
+            **_shown(found),
+            "state": state_of(found, rests, now=now, timezone=timezone),
+            "rests": shown_rests(rests),
+            "windows": shown_windows(windows),
+        }
 
-    show_one(_shown(in_workspace(ctx, work)), as_json=as_json)
+    show_with_health(in_workspace(ctx, work), as_json=as_json)
 
 
 @account.command()
 @click.argument("name")
 @click.option("--name", "new_name", help="Another name.")
 @click.option("--no-models", is_flag=True, help="Serve every model again, under its own name.")
+@click.option("--no-rest-rules", is_flag=True, help="Take all its rest rules away.")
 @_shared
 @json_option
 @click.pass_context
@@ -125,7 +194,6 @@ def update(
     /,
     name: str,
     new_name: str | None,
-    no_models: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -136,11 +204,15 @@ def update(
     fields = _fields(options)
     if new_name is not None:
         fields["name"] = new_name
-    if no_models:
+    if options["no_models"]:
         fields["model_mapping"] = {}
+    if options["no_rest_rules"]:
+        fields["rest_rules"] = ()
 
     async def work(workspace: Workspace) -> Account:
         groups = options["groups"] or None
+        found = await workspace.accounts.find(name)
+        fields["limits"] = msgspec.structs.replace(found.limits, **limits_given(options))
         return await workspace.accounts.change(
             name, fields, proxy=options["proxy"], group_names=groups
         )
@@ -148,22 +220,55 @@ def update(
     show_one(_shown(in_workspace(ctx, work)), as_json=as_json)
 
 
-def _status_command(word: str, status: str) -> click.Command:
+def _change_command(word: str, meaning: str, changes: dict[str, Any]) -> click.Command:
     @click.argument("name")
     @json_option
     @click.pass_context
     def command(ctx: click.Context, name: str, as_json: bool) -> None:
         async def work(workspace: Workspace) -> Account:
-            return await workspace.accounts.change(name, {"status": status})
+            return await workspace.accounts.change(name, changes)
 
         show_one(_shown(in_workspace(ctx, work)), as_json=as_json)
 
-    command.__doc__ = f"{word.capitalize()} an account.\n\nExample: sub2api account {word} mine"
+    command.__doc__ = f"{meaning}\n\nExample: sub2api account {word} mine"
     return click.command(word)(command)
 
 
-account.add_command(_status_command("enable", "active"))
-account.add_command(_status_command("disable", "disabled"))
+for _command in (
+    _change_command(
+        "enable",
+        "Put an account into use (again); an error that put it out of use is forgotten.",
+        {"status": "active", "error_message": None},
+    ),
+    _change_command("disable", "Take an account out of use.", {"status": "disabled"}),
+    _change_command("pause", "Send no calls to an account for now.", {"schedulable": False}),
+    _change_command("resume", "Send calls to a paused account again.", {"schedulable": True}),
+):
+    account.add_command(_command)
+
+
+@account.command("clear-cooldown")
+@click.argument("name")
+@json_option
+@click.pass_context
+def clear_cooldown(ctx: click.Context, name: str, as_json: bool) -> None:
+    """End an account's rests now, in every process; says which they were.
+
+    Example: sub2api account clear-cooldown mine
+    """
+
+    async def work(workspace: Workspace) -> dict[str, Any]:
+        found, cleared = await workspace.accounts.clear_cooldown(name)
+        return {"name": found.name, "cleared": shown_rests(cleared)}
+
+    done = in_workspace(ctx, work)
+    if as_json:
+        show_one(done, as_json=True)
+        return
+    for rest in done["cleared"]:
+        click.echo(f"Cleared: {rest['scope']} ({rest['cause']}), was to rest until {rest['until']}")
+    if not done["cleared"]:
+        click.echo(f"Account {done['name']!r} was not resting.")
 
 
 @account.command()
@@ -226,6 +331,15 @@ def _shown(each: Account) -> dict[str, Any]:
         "models": each.model_mapping,
         "proxy": each.proxy.name if each.proxy else None,
         "concurrency": each.concurrency,
+        "limits": shown_limits(each.limits),
+        "max_sessions": each.max_sessions,
+        "session_idle_minutes": each.session_idle_minutes,
+        "window_cost_limit": usd(each.window_cost_limit),
+        "window_cost_reserve": usd(each.window_cost_reserve),
+        "rest_rules": [shown_rest_rule(rule) for rule in each.rest_rules],
+        "custom_error_codes": each.custom_error_codes and list(each.custom_error_codes),
+        "adaptive_concurrency": each.adaptive_concurrency,
+        "schedulable": each.schedulable,
         "priority": each.priority,
         "groups": list(each.group_ids),
         "last_used": moment(each.last_used_at),

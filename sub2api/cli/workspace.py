@@ -12,11 +12,13 @@ import click
 from sub2api.clock import Clock
 from sub2api.errors import SettingsError
 from sub2api.identity.api_keys import ApiKeys
+from sub2api.identity.users import Owner
 from sub2api.settings import Settings, load
 from sub2api.store.database import Database
 from sub2api.store.sealing import Sealer
 from sub2api.transport.policy import guard_for
 from sub2api.upstream.accounts import Accounts
+from sub2api.upstream.error_rules import ErrorRules
 from sub2api.upstream.groups import Groups
 from sub2api.upstream.proxies import Proxies
 
@@ -41,6 +43,16 @@ class Workspace:
     def groups(self) -> Groups:
         """The groups."""
         return Groups(self.database, self.clock)
+
+    @property
+    def error_rules(self) -> ErrorRules:
+        """The error rules."""
+        return ErrorRules(self.database)
+
+    @property
+    def owner(self) -> Owner:
+        """Simple mode's one user."""
+        return Owner(self.database, self.clock)
 
     @property
     def proxies(self) -> Proxies:

@@ -12,7 +12,9 @@ from typing import Any
 
 from sub2api.clock import Clock
 from sub2api.errors import MistakeError
+from sub2api.identity.spent import Spent, spent_of
 from sub2api.model.callers import ApiKey
+from sub2api.model.limits import Limits, check_amount, check_limits
 from sub2api.store import api_keys as stored
 from sub2api.store import groups as stored_groups
 from sub2api.store import users
@@ -99,6 +101,14 @@ class ApiKeys:
             await stored.change(connection, key.id, fields)
         return await self.find(str(key.id))
 
+    async def spent(self, key: ApiKey, timezone: str) -> list[Spent]:
+        """Return what a key spent of its limits of money and its quota.
+
+        `timezone` has the days.
+        """
+        async with self._database.reading() as connection:
+            return await spent_of(connection, key, now=self._clock.now(), timezone=timezone)
+
     async def revoke(self, name_or_id: str) -> ApiKey:
         """End a key for good. It stays listed, and its calls are refused."""
         key = await self.find(name_or_id)
@@ -126,6 +136,8 @@ def _check(fields: Mapping[str, Any]) -> None:
         )
     if int(fields.get("concurrency", 0)) < 0:
         raise MistakeError("concurrency must be 0 (unlimited) or more")
+    check_limits(fields.get("limits", Limits()))
+    check_amount("quota", int(fields.get("quota", 0)))
     for text in (*fields.get("ip_allow", ()), *fields.get("ip_deny", ())):
         try:
             ipaddress.ip_network(text, strict=False)

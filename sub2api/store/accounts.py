@@ -115,6 +115,21 @@ async def touch(connection: AsyncConnection, used_at: Mapping[int, float]) -> No
     await rows.touch_rows(connection, accounts, used_at)
 
 
+async def cleared_at(connection: AsyncConnection) -> dict[int, float]:
+    """Return when live accounts' rests were last cleared, by id; those that never were are not."""
+    statement = select(accounts.c.id, accounts.c.cleared_at).where(
+        rows.is_live(accounts), accounts.c.cleared_at.is_not(None)
+    )
+    return {row.id: row.cleared_at for row in (await connection.execute(statement)).all()}
+
+
+async def named(connection: AsyncConnection) -> list[tuple[int, str, str]]:
+    """Return the live accounts' ids, names and platforms; no credential is opened."""
+    columns = (accounts.c.id, accounts.c.name, accounts.c.platform)
+    statement = select(*columns).where(rows.is_live(accounts)).order_by(accounts.c.id)
+    return [(row.id, row.name, row.platform) for row in (await connection.execute(statement)).all()]
+
+
 async def _join(connection: AsyncConnection, account_id: int, group_ids: Iterable[int]) -> None:
     joined = [{"account_id": account_id, "group_id": each} for each in dict.fromkeys(group_ids)]
     if joined:

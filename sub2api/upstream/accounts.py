@@ -9,11 +9,14 @@ from typing import Any
 from sub2api.clock import Clock
 from sub2api.errors import MistakeError
 from sub2api.model.accounts import PLATFORM_NAMES, Account
+from sub2api.model.health import Cooldown, UsageWindow
 from sub2api.store import accounts as stored
+from sub2api.store import health
 from sub2api.store.database import Database
 from sub2api.store.sealing import Sealer
 from sub2api.transport.url_guard import Guard
 from sub2api.upstream import groups, proxies
+from sub2api.upstream.account_limits import check_account_limits
 from sub2api.upstream.names import checked_name
 
 _API_KEY_PLATFORMS = ("anthropic", "openai", "gemini")
@@ -96,6 +99,41 @@ class Accounts:
             await stored.delete(connection, account.id, now=self._clock.now())
         return account
 
+    async def names(self) -> dict[int, str]:
+        """Return the accounts' names by id."""
+        async with self._database.reading() as connection:
+            return {found: name for found, name, _ in await stored.named(connection)}
+
+    async def rests(self) -> dict[int, tuple[Cooldown, ...]]:
+        """Return the rests that run now, by account id; what was cleared is not among them."""
+        now = self._clock.now()
+        async with self._database.reading() as connection:
+            cleared = await stored.cleared_at(connection)
+            found = await health.cooldowns(connection)
+        running: dict[int, tuple[Cooldown, ...]] = {}
+        for each in found:
+            if now < each.until and each.since >= cleared.get(each.account_id, 0.0):
+                running[each.account_id] = (*running.get(each.account_id, ()), each)
+        return running
+
+    async def windows(self) -> dict[int, tuple[UsageWindow, ...]]:
+        """Return what vendors last said of their usage windows, by account id."""
+        async with self._database.reading() as connection:
+            return await health.windows(connection)
+
+    async def clear_cooldown(self, name_or_id: str) -> tuple[Account, tuple[Cooldown, ...]]:
+        """Make every rest of an account void, in every process; return those that were running.
+
+        Nothing is deleted: rests that began before this moment no longer count.
+        """
+        account = await self.find(name_or_id)
+        running = (await self.rests()).get(account.id, ())
+        async with self._database.transaction() as connection:
+            await stored.change(
+                connection, self._sealer, account.id, {"cleared_at": self._clock.now()}
+            )
+        return account, running
+
     def _check(self, fields: Mapping[str, Any]) -> None:
         if "name" in fields:
             checked_name(fields["name"], "an account")
@@ -108,6 +146,7 @@ class Accounts:
             raise MistakeError(f"{platform} has no API keys: its logins are not served yet")
         if min(int(fields.get("concurrency", 0)), int(fields.get("priority", 0))) < 0:
             raise MistakeError("concurrency and priority must be 0 or more")
+        check_account_limits(fields)
         _check_credential(fields.get("api_key", ""))
         if fields.get("base_url"):
             self._guard.check(fields["base_url"])
