@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from sub2api.clock import Clock
+from sub2api.gateway.explanation import Standing, explained
 from sub2api.gateway.members import Facts, Health, Loads, Member, members_of
 from sub2api.gateway.pools import Pool
 from sub2api.live.interfaces import Slot
@@ -156,6 +157,20 @@ class Scheduler:
         if self._health.is_slow(member.account, member.candidate.upstream_model):
             return "slow"
         return "usable" if self._admits(member.candidate, True) else "resting"
+
+    def explain(
+        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str, *, bound: int = 0
+    ) -> list[Standing]:
+        """Return every account the key reaches, in the order the next call would try them.
+
+        Those that it would not try come last, with the reason. Changes nothing.
+        """
+        now = self._clock.now()
+        pool = self._pool(caller, platforms, model, now)
+        if len(pool.members) == 1:
+            pool.sort(now)  # one alone is not kept in order
+        reachable = self._catalogue.accounts_for(caller, platforms)
+        return explained(pool, reachable, self._facts, bound, now)
 
     def _outside(
         self, caller: Caller, platforms: tuple[PlatformName, ...], account_id: int, now: float
