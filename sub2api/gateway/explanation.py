@@ -1,39 +1,129 @@
-"""What `explain` tells: the accounts a call would be tried on, as the scheduler sees them."""
+"""Why this account: every account a key reaches, in the order a call would try them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
-from sub2api.gateway.parts import Parts
-from sub2api.gateway.sessions import name_of
-from sub2api.model.accounts import PlatformName
-from sub2api.platforms import PLATFORMS
-from sub2api.store import api_keys, users
+from sub2api.gateway.members import Facts, Member
+from sub2api.gateway.pools import Pool
+from sub2api.model.accounts import Account
+from sub2api.upstream.catalogue import Candidate
 
 
-async def explained(
-    parts: Parts, key: str, model: str, *, session: str = "", platform: str = ""
-) -> dict[str, Any] | None:
-    """Return the accounts a key's call for a model would go to; None if there is no such key.
+class Standing(msgspec.Struct, frozen=True):
+    """How an account stands to a key and model. Times are seconds since 1970.
 
-    `key` is a name or an id, `session` the id that the client sends. Accounts are in the order
-    they would be tried, excluded ones last, each with why and until when (seconds since 1970).
+    `reason` says why no call is sent to it, "" where one would be; `until` is when that is over by
+    itself, None if never. `note` says what else counts: that it is full, or on probation. `load` is
+    (active + waiting) / concurrency; `concurrency` 0 = unlimited. `last_used` 0.0 = never.
     """
-    async with parts.database.reading() as connection:
-        found = await api_keys.find(connection, key)
-        caller = None if found is None else await users.caller_of(connection, found)
-    if caller is None:
-        return None
-    platforms: tuple[PlatformName, ...] = tuple(
-        each.name for each in PLATFORMS if platform in {"", each.name}
+
+    account_id: int
+    account: str
+    group: str
+    priority: int
+    active: int
+    waiting: int
+    concurrency: int
+    load: float
+    last_used: float
+    upstream_model: str = ""
+    bound: bool = False
+    note: str = ""
+    reason: str = ""
+    until: float | None = None
+
+
+def explained(
+    pool: Pool, reachable: Iterable[Candidate], facts: Facts, bound: int, now: float
+) -> list[Standing]:
+    """Return the standings: whom a call would try, best first, then whom it would not.
+
+    Those left out come last, first the ones that come back by themselves.
+    """
+    tried: list[Standing] = []
+    left_out: list[Standing] = []
+    order = pool.ordered()
+    placed = {member.account.id for member in order}
+    order += [each for each in pool.members if each.account.id not in placed]
+    for member in order:
+        standing = _of_member(member, facts, bound, now)
+        (left_out if standing.reason else tried).append(standing)
+    seen = set(pool.by_account)
+    for candidate in reachable:
+        if candidate.account.id not in seen:
+            seen.add(candidate.account.id)
+            reason = _out_of_use(candidate.account, now) or "it does not have the model"
+            left_out.append(_standing(candidate, facts, bound, reason=reason))
+    tried.sort(key=lambda each: not (each.bound and not each.note.startswith("slow")))
+    left_out.sort(key=lambda each: (each.until is None, each.until or 0.0))
+    return tried + left_out
+
+
+def _of_member(member: Member, facts: Facts, bound: int, now: float) -> Standing:
+    candidate, account, health = member.candidate, member.account, facts.health
+    rest = health.rest_of(account, candidate.upstream_model, now)
+    if rest is not None:
+        what = f"its model {rest.model} rests" if rest.model else "it rests"
+        reason = f"{what} ({rest.cause})"
+        return _standing(candidate, facts, bound, reason=reason, until=rest.until)
+    if member.held:
+        reason = f"the model route of its group {_group(candidate)} keeps the model for others"
+        return _standing(candidate, facts, bound, reason=reason)
+    if not facts.admits(candidate, account.id == bound):
+        return _standing(candidate, facts, bound, reason="its own budget has no room")
+    if account.id == bound and health.is_slow(account, candidate.upstream_model):
+        return _standing(candidate, facts, bound, note="slow: the session leaves it")
+    limit = health.concurrency_of(account)
+    active = facts.load(member.name)[0]
+    if health.half_open(account, candidate.upstream_model, now):
+        note = "its rest is over: one call at a time until one succeeds"
+        return _standing(candidate, facts, bound, note=note)
+    return _standing(candidate, facts, bound, note="full" if 0 < limit <= active else "")
+
+
+def _standing(
+    candidate: Candidate,
+    facts: Facts,
+    bound: int,
+    *,
+    reason: str = "",
+    note: str = "",
+    until: float | None = None,
+) -> Standing:
+    account = candidate.account
+    active, waiting = facts.load(f"account:{account.id}")
+    limit = facts.health.concurrency_of(account)
+    return Standing(
+        account_id=account.id,
+        account=account.name,
+        group=_group(candidate),
+        priority=account.priority,
+        active=active,
+        waiting=waiting,
+        concurrency=limit,
+        load=(active + waiting) / limit if limit > 0 else 0.0,
+        last_used=facts.last_used(account),
+        upstream_model=candidate.upstream_model,
+        bound=account.id == bound,
+        note=note,
+        reason=reason,
+        until=until,
     )
-    bound = parts.live.bound(name_of(session, caller.key.id)) if session else 0
-    standings = parts.scheduler.explain(caller, platforms, model, bound=bound)
-    return {
-        "key": caller.key.name,
-        "model": model,
-        "bound": bound or None,
-        "accounts": [msgspec.structs.asdict(each) for each in standings],
-    }
+
+
+def _group(candidate: Candidate) -> str:
+    return "" if candidate.group is None else candidate.group.name
+
+
+def _out_of_use(account: Account, now: float) -> str:
+    """Return why an account is in nobody's pool, "" if it is in use."""
+    if account.status == "error":
+        return f"it is out of use: {account.error_message or 'an error'}"
+    if account.status != "active":
+        return "it is disabled"
+    if not account.schedulable:
+        return "it is paused"
+    return "" if account.is_usable(now) else "it has expired"

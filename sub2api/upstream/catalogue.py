@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class Catalogue:
         self._sealer = sealer
         self._clock = clock
         self._last_used: dict[int, float] = {}
+        self._watchers: list[Callable[[int], None]] = []
         self.snapshot = Snapshot()
 
     async def refresh(self) -> None:
@@ -116,6 +117,12 @@ class Catalogue:
     def used(self, account: Account) -> None:
         """Note that the account was chosen now."""
         self._last_used[account.id] = self._clock.now()
+        for used in self._watchers:
+            used(account.id)
+
+    def watch(self, used: Callable[[int], None]) -> None:
+        """Call `used(account id)` whenever an account is chosen."""
+        self._watchers.append(used)
 
     def _group_of(self, account: Account) -> Group | None:
         """Return the account's first active group: its price and policy apply to unbound keys."""

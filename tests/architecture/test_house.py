@@ -37,7 +37,6 @@ COVERED_BY_JOURNEYS = {
     "sub2api/gateway/preparation.py",
     "sub2api/gateway/probe.py",
     "sub2api/gateway/relay.py",
-    "sub2api/gateway/scheduling.py",
     "sub2api/gateway/usage_report.py",
     "sub2api/gateway/walk.py",
     "sub2api/gateway/call_log.py",
