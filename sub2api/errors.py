@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
+
+import msgspec
 
 
 class Sub2APIError(Exception):
@@ -106,9 +109,34 @@ class Fault(Enum):
     PROVIDER = "provider"
 
 
+HarmKind = Literal["rest", "error"]
+Scope = Literal["account", "model", "proxy"]
+
+
+class Harm(msgspec.Struct, frozen=True):
+    """What one refusal does to the account it came from. Only an account's fault has one.
+
+    `rest`: it is not asked again before `until` (seconds since 1970); None lets the growing
+    schedule of its `cause` decide. `error`: it is out of use until an operator has looked.
+    `scope` says whether that is the whole account, only the upstream model that was asked for, or
+    the proxy it goes through. `cause` is a short stable word: `burst`, `window_5h`, `window_7d`,
+    `quota`, `overloaded`, `credential`, `payment`, `forbidden`, `disabled`, `rule`, `stalled`,
+    `unreachable`. `detail` is the vendor's message, secrets masked, at most 512 characters.
+    """
+
+    kind: HarmKind
+    cause: str
+    scope: Scope = "account"
+    until: float | None = None
+    detail: str = ""
+
+
 class Next(Enum):
     """What the pipeline does after a failed attempt."""
 
+    SAME_ACCOUNT = "same_account"
+    """Ask the same account again after `UpstreamError.again` seconds, twice at most in one call;
+    then as OTHER_ACCOUNT. Its harm counts only once it is not asked again."""
     OTHER_ACCOUNT = "other_account"
     """Try the next candidate, as long as the reply is not answered."""
     GIVE_UP = "give_up"
@@ -121,7 +149,12 @@ class UpstreamError(Sub2APIError):
     `status` is the vendor's HTTP status, None when the transport failed. `cause` is a short stable
     word for logs and usage rows (`connect_timeout`, `rate_limited`, `truncated`, ...). `shown` is
     what the client gets if no other account answers. `answer` is the vendor's own reply (status,
-    headers, body) when it may pass to the client unchanged: the caller was at fault.
+    headers, body) when it may pass to the client unchanged: the caller was at fault. `told` is the
+    start of the vendor's body whoever was at fault, for the operator's rules; never shown.
+
+    `harm` is what the failure does to the account's health: an account's fault has one, and of a
+    provider's those that count at once (529, silence, a blocked way); None leaves it alone.
+    `again`: see `Next.SAME_ACCOUNT`.
     """
 
     def __init__(  # noqa: PLR0913  an error carries all that its catcher decides by
@@ -134,6 +167,9 @@ class UpstreamError(Sub2APIError):
         fault: Fault = Fault.PROVIDER,
         status: int | None = None,
         answer: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None,
+        harm: Harm | None = None,
+        again: float | None = None,
+        told: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.then = then
@@ -142,6 +178,9 @@ class UpstreamError(Sub2APIError):
         self.fault = fault
         self.status = status
         self.answer = answer
+        self.harm = harm
+        self.again = again
+        self.told = told
 
 
 class TransportError(Sub2APIError):

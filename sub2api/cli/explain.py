@@ -31,9 +31,7 @@ def explain(
     query = {"key": key, "model": model, "session": session, "platform": platform}
 
     async def work(workspace: Workspace) -> Any:
-        return await asyncio.to_thread(
-            running.ask, workspace, "/api/v1/admin/explain", query
-        )
+        return await asyncio.to_thread(running.ask, workspace, "/api/v1/admin/explain", query)
 
     found = in_workspace(ctx, work)
     if as_json:

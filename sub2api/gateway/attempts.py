@@ -163,9 +163,7 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
         response.close()
 
 
-def _succeeded(
-    parts: Parts, leg: Leg, sent_at: float, first_frame: float | None = None
-) -> None:
+def _succeeded(parts: Parts, leg: Leg, sent_at: float, first_frame: float | None = None) -> None:
     """Let the account's health know, except of counting, which proves nothing."""
     if leg.plan.operation is Operation.COUNT_TOKENS:
         return

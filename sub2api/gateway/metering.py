@@ -145,9 +145,7 @@ class Tally:
         row = self._row or self._identified(row_of(self._call, self._caller, self._peek))
         self._ended(row, ending)
         self.used = Used(self._taken, row.cost or 0, row.list_cost or 0)
-        self._parts.journal.close(
-            Close(row=row, bindings=self.bindings, attempts=self.failures)
-        )
+        self._parts.journal.close(Close(row=row, bindings=self.bindings, attempts=self.failures))
 
     def _expense(self, leg: Leg, error: UpstreamError) -> FailedAttempt:
         """Return the record of an attempt that failed."""

@@ -1,31 +1,10 @@
-"""How an account fares: what a refusal does to it, until when it rests, how full its windows are."""
+"""How an account fares: until when it rests, how full its windows are, what operators have ruled."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
-
-HarmKind = Literal["rest", "error"]
-Scope = Literal["account", "model", "proxy"]
-
-
-class Harm(msgspec.Struct, frozen=True):
-    """What one refusal does to the account it came from. Only an account's fault has one.
-
-    `rest`: it is not asked again before `until` (seconds since 1970); None lets the growing
-    schedule of its `cause` decide. `error`: it is out of use until an operator has looked.
-    `scope` says whether that is the whole account, only the upstream model that was asked for, or
-    the proxy it goes through. `cause` is a short stable word: `burst`, `window_5h`, `window_7d`,
-    `quota`, `overloaded`, `credential`, `payment`, `forbidden`, `disabled`, `rule`, `stalled`,
-    `unreachable`. `detail` is the vendor's message, secrets masked, at most 512 characters.
-    """
-
-    kind: HarmKind
-    cause: str
-    scope: Scope = "account"
-    until: float | None = None
-    detail: str = ""
 
 
 class Cooldown(msgspec.Struct, frozen=True):

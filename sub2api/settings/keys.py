@@ -150,9 +150,7 @@ class Redis:
 class Scheduling:
     """How calls wait for accounts, and how sessions stay with theirs."""
 
-    fallback_wait_timeout: float = key(
-        30.0, "Longest wait for a place on any account.", seconds(0)
-    )
+    fallback_wait_timeout: float = key(30.0, "Longest wait for a place on any account.", seconds(0))
     fallback_max_waiting: int = key(100, "Calls of one user that may wait.", whole(0, 100_000))
     sticky_session_wait_timeout: float = key(
         120.0, "Longest wait of a session for its own account, before others.", seconds(0)

@@ -166,9 +166,7 @@ async def test_an_operators_rule_rests_an_account(world: World, clock: ShiftedCl
 async def test_a_broken_proxy_is_the_proxys_fault_and_others_go_on(
     world: World, upstream: DemoUpstream
 ) -> None:
-    await world.add_account(
-        "anthropic", "behind", priority=1, proxy="http://127.0.0.1:1"
-    )
+    await world.add_account("anthropic", "behind", priority=1, proxy="http://127.0.0.1:1")
     for _ in range(5):
         assert await status(world) == 200
     behind = await world.accounts.find("behind")

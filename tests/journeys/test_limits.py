@@ -95,9 +95,7 @@ async def test_parallel_calls_count_and_a_counter_filled_meanwhile_is_exact(
         assert cost
         world.key = key = await world.add_key("many", quota=cost * 1000)
         upstream.always("anthropic-1", Play(delay=0.01))
-        replies = await asyncio.gather(
-            *(ask(world, MESSAGES[1], MESSAGES[2]) for _ in range(30))
-        )
+        replies = await asyncio.gather(*(ask(world, MESSAGES[1], MESSAGES[2]) for _ in range(30)))
         assert {reply.status_code for reply in replies} == {200}
         rows = await world.rows(31)
         spent = sum(row.cost or 0 for row in rows if row.key_name == "many")

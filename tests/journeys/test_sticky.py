@@ -59,9 +59,7 @@ async def test_sessions_are_spread_over_equal_accounts(
         assert sorted(Counter(served_by(world)).values()) == [10, 10, 10, 10]
 
 
-async def test_a_short_rest_does_not_move_a_session(
-    tmp_path: Path, upstream: DemoUpstream
-) -> None:
+async def test_a_short_rest_does_not_move_a_session(tmp_path: Path, upstream: DemoUpstream) -> None:
     clock = ShiftedClock()
     async with running_world(tmp_path, upstream, clock=clock) as world:
         await pool(world, "anthropic-2")
