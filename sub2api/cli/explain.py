@@ -11,7 +11,7 @@ from sub2api.cli import running
 from sub2api.cli.output import json_option, moment, print_json, show
 from sub2api.cli.workspace import Workspace, in_workspace
 
-_COLUMNS = ("account", "group", "priority", "load", "waiting", "last_used", "excluded", "until")
+_COLUMNS = ("account", "group", "priority", "load", "waiting", "last_used", "why", "until")
 
 
 @click.command()
@@ -47,10 +47,9 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     calls = f"{row['active']}/{row['concurrency']}" if row["concurrency"] else "no limit"
     return {
         **row,
-        "account": f"{row['account_name']} (bound)" if row["bound"] else row["account_name"],
-        "group": row["group_name"],
+        "account": f"{row['account']} (bound)" if row["bound"] else row["account"],
         "load": calls,
         "last_used": moment(row["last_used"] or None),
-        "excluded": row["reason"],
+        "why": f"not now: {row['reason']}" if row["reason"] else row["note"],
         "until": moment(row["until"]),
     }

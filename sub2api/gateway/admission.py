@@ -78,7 +78,9 @@ class _Line:
 async def enter(parts: Parts, asked: Asked, answer: Answer) -> tuple[Candidate, Granted]:
     """Take the call's places, waiting its turn; `Granted.waited` is the whole wait in seconds.
 
-    `answer` learns what a refusal says of the caller's limits. Raises ClientError: 429 or 402 for a limit, 429, 503 or 529 when no account can take the call.
+    `answer` learns what a refusal says of the caller's limits.
+
+    Raises ClientError: 429 or 402 for a limit, 429, 503 or 529 when no account can take the call.
     """
     settings = parts.settings.gateway.scheduling
     began = parts.clock.monotonic()

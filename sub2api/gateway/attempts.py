@@ -21,7 +21,7 @@ from sub2api.model.accounts import Account
 from sub2api.model.routes import Operation
 from sub2api.platforms import BY_NAME, error_rules
 from sub2api.platforms.forwarding import to_client
-from sub2api.platforms.refusals import with_account_rules
+from sub2api.platforms.account_rules import with_account_rules
 from sub2api.transport.messages import Response
 from sub2api.upstream.catalogue import Candidate
 
@@ -90,8 +90,9 @@ async def refuse(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> End
     """Tell the client that nobody answered: the caller's own fault, else the hopeful truth."""
     error = failures[-1]
     platform = walk.tally.platform
-    told = error_rules.told(parts.catalogue.snapshot.error_rules, platform, error)
-    if told is not None:
+    rules = parts.catalogue.snapshot.error_rules
+    told = rules and error.status and error_rules.told(rules, platform, error.status, error.told)
+    if told:
         await walk.answer.refuse(told)
         return Ending(status_for(told, walk.dialect.wire), error=error.cause)
     if error.answer is not None and walk.answer.state is State.UNSENT:

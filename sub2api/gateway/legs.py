@@ -15,7 +15,7 @@ from sub2api.billing import lines
 from sub2api.billing.cost import Tariff
 from sub2api.billing.prices import Price
 from sub2api.gateway.call import Call
-from sub2api.model.accounts import DisconnectPolicy
+from sub2api.model.accounts import DisconnectPolicy, PlatformName
 from sub2api.model.callers import Caller
 from sub2api.model.routes import Operation
 from sub2api.model.usage import UsageRow
@@ -28,6 +28,7 @@ from sub2api.upstream.catalogue import Candidate
 class Plan(msgspec.Struct, frozen=True):
     """How a response is to be shown. `client_model` is None when the model was not renamed."""
 
+    platform: PlatformName
     dialect: Dialect
     operation: Operation
     stream: bool

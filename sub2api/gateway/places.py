@@ -16,13 +16,12 @@ from sub2api.gateway.budgets import Budgets, Owner, vendor_window
 from sub2api.live.interfaces import Budget, Live, Place, Sessions, Slot, Window
 from sub2api.model.accounts import Account, Group
 from sub2api.model.callers import Caller
-from sub2api.model.limits import Limits
+from sub2api.model.limits import NO_LIMITS
 from sub2api.upstream.catalogue import Candidate
 from sub2api.upstream.health import Health
 
 _WINDOW_SECONDS = 5 * 3600
 _MOST_REMEMBERED = 65_536
-_NOTHING = Limits()
 
 
 @lru_cache(8192)
@@ -65,7 +64,7 @@ class Places:
         side = CallerSide(
             caller,
             tuple(each for each in slots if each.limit > 0),
-            tuple(each for each in owners if each.limits != _NOTHING or each.quota),
+            tuple(each for each in owners if each.limits != NO_LIMITS or each.quota),
         )
         if len(self._callers) >= _MOST_REMEMBERED:
             self._callers.clear()
@@ -152,9 +151,9 @@ class Places:
 
     def _owners_of(self, candidate: Candidate) -> Iterator[Owner]:
         account, group = candidate.account, candidate.group
-        if account.limits != _NOTHING:
+        if account.limits != NO_LIMITS:
             yield self._owner("account", account, account.created_at)
-        if group is not None and group.limits != _NOTHING:
+        if group is not None and group.limits != NO_LIMITS:
             yield self._owner("group", group, group.created_at)
 
     def _owner(self, noun: str, of: Account | Group, anchor: float) -> Owner:

@@ -12,10 +12,12 @@ from sub2api.gateway.failures import broken
 from sub2api.gateway.legs import Leg, Plan, row_of
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.walk import Walk
+from sub2api.model.accounts import Group
 from sub2api.model.routes import Operation, Wire
 from sub2api.model.usage import UsageRow
 from sub2api.platforms import BY_NAME
 from sub2api.platforms.interface import Edit, Outgoing
+from sub2api.settings.keys import Gateway
 from sub2api.transport.messages import Deadlines
 from sub2api.upstream.catalogue import Candidate
 
@@ -60,7 +62,6 @@ def _made(parts: Parts, walk: Walk, candidate: Candidate, price: Price | None) -
         raise broken(error.cause, str(error)) from error
     settings = parts.settings.gateway
     row = _row(walk, candidate)
-    limit = settings.first_byte_timeout_stream if outgoing.stream else settings.first_byte_timeout
     return Leg(
         candidate=candidate,
         caller=walk.caller,
@@ -70,10 +71,18 @@ def _made(parts: Parts, walk: Walk, candidate: Candidate, price: Price | None) -
         edits=_edits(walk, candidate, platform.edit(outgoing)),
         plan=_plan(parts, walk, candidate),
         policy=(group.disconnect if group else None) or settings.disconnect,
-        deadlines=Deadlines(settings.connect_timeout, limit, settings.idle_timeout),
+        deadlines=_deadlines(settings, group, stream=outgoing.stream),
         row=row,
         opening=lines.Opening(Open(row=row, price=price, charge=parts.settings.charge_users)),
     )
+
+
+def _deadlines(settings: Gateway, group: Group | None, *, stream: bool) -> Deadlines:
+    """Return how long to wait; a group may have its own time to a stream's first frame."""
+    first = settings.first_byte_timeout_stream if stream else settings.first_byte_timeout
+    if stream and group is not None and group.first_byte_timeout is not None:
+        first = group.first_byte_timeout
+    return Deadlines(settings.connect_timeout, first, settings.idle_timeout)
 
 
 def _price(parts: Parts, walk: Walk, candidate: Candidate) -> Price | None:
@@ -129,6 +138,7 @@ def _plan(parts: Parts, walk: Walk, candidate: Candidate) -> Plan:
     peek, operation = walk.peek, walk.call.match.operation
     renamed = candidate.upstream_model != peek.model
     return Plan(
+        platform=candidate.account.platform,
         dialect=walk.dialect,
         operation=operation,
         stream=peek.stream,

@@ -92,7 +92,7 @@ class StreamRelay:
                 self._answer.waited_upstream += clock.monotonic() - began
                 if not data:
                     return False
-                await self._first_block(self._frames.feed(data))
+                await self._first_block(self._frames.feed(data), clock)
         except (TransportError, EventTooLarge) as error:
             cause = _cause(error)
             late = deadline and cause == "idle_timeout"
@@ -115,14 +115,14 @@ class StreamRelay:
         failed = facts.state is StreamState.FAILED
         return Ending(self._answer.status, error="upstream_error_event" if failed else "")
 
-    async def _first_block(self, block: bytes) -> None:
+    async def _first_block(self, block: bytes, clock: Clock) -> None:
         """Hold comments back until the first real event, so that its error can still fail over."""
         self._held += block
         if b"data:" not in self._held:
             return
         shown = self._read(self._held)
         if self._reader.facts.state is StreamState.FAILED:
-            raise error_event(self._reader.facts.error)
+            raise error_event(self._reader.facts.error, self._plan.platform, clock.now())
         self._held = b""
         self._answered = True
         self._answer.begin(self._response.status, to_client(self._response.headers))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sub2api.model.health import RestRule
-from sub2api.model.limits import Limits
+from sub2api.model.limits import NO_LIMITS, Limits
 
 PlatformName = Literal["anthropic", "openai", "gemini", "antigravity"]
 PLATFORM_NAMES: tuple[PlatformName, ...] = ("anthropic", "openai", "gemini", "antigravity")
@@ -65,7 +65,7 @@ class Account:
     notes: str | None = None
     group_ids: tuple[int, ...] = ()
     created_at: float = 0.0
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     max_sessions: int = 0
     session_idle_minutes: int = 5
     window_cost_limit: int = 0
@@ -104,6 +104,6 @@ class Group:
     disconnect: DisconnectPolicy | None = None
     created_at: float = 0.0
     concurrency: int = 0
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     model_routes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     first_byte_timeout: float | None = None

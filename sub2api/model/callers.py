@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sub2api.model.limits import Limits
+from sub2api.model.limits import NO_LIMITS, Limits
 
 KeyStatus = Literal["active", "disabled", "revoked"]
 
@@ -21,7 +21,7 @@ class User:
     concurrency: int = 0
     balance: int = 0
     created_at: float = 0.0
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ApiKey:
     expires_at: float | None = None
     last_used_at: float | None = None
     created_at: float = 0.0
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     quota: int = 0
 
 

@@ -1,4 +1,4 @@
-"""How an account fares: until when it rests, how full its windows are, what operators have ruled."""
+"""How an account fares: until when it rests, how full its windows are, what operators ruled."""
 
 from __future__ import annotations
 

@@ -27,6 +27,10 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_month: int = 0
 
 
+NO_LIMITS = Limits()
+"""Whoever has these may use what there is."""
+
+
 def check_limits(limits: Limits) -> None:
     """Raise MistakeError for a limit that is below 0, or beyond what can be counted."""
     for name, value in msgspec.structs.asdict(limits).items():

@@ -11,7 +11,9 @@ import msgspec
 from sub2api.clock import Clock
 from sub2api.model.accounts import Account, Group, PlatformName
 from sub2api.model.callers import Caller
+from sub2api.model.health import ErrorRule
 from sub2api.store import accounts as stored_accounts
+from sub2api.store import error_rules as stored_error_rules
 from sub2api.store import groups as stored_groups
 from sub2api.store.database import Database
 from sub2api.store.sealing import Sealer
@@ -36,6 +38,7 @@ class Snapshot:
     accounts: dict[int, Account] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
     by_platform: dict[PlatformName, tuple[Account, ...]] = field(default_factory=dict)
+    error_rules: tuple[ErrorRule, ...] = ()
     reachable: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
     """What was worked out from this reading already; gone with it."""
     having: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class Catalogue:
         async with self._database.reading() as connection:
             accounts = await stored_accounts.everything(connection, self._sealer)
             groups = await stored_groups.everything(connection)
+            rules = await stored_error_rules.everything(connection)
         by_platform: dict[PlatformName, list[Account]] = {}
         for account in accounts:
             by_platform.setdefault(account.platform, []).append(account)
@@ -64,6 +68,7 @@ class Catalogue:
             accounts={account.id: account for account in accounts},
             groups={group.id: group for group in groups},
             by_platform={name: tuple(rows) for name, rows in by_platform.items()},
+            error_rules=tuple(rule for rule in rules if rule.enabled),
         )
 
     def accounts_for(
@@ -85,13 +90,20 @@ class Catalogue:
         self, caller: Caller, platforms: tuple[PlatformName, ...], model: str
     ) -> list[Candidate]:
         """Return the usable accounts that have the model, with the name they know it by."""
+        now = self._clock.now()
+        having = self.having(caller, platforms, model)
+        return [candidate for candidate in having if candidate.account.is_usable(now)]
+
+    def having(
+        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str
+    ) -> tuple[Candidate, ...]:
+        """Return every account that has the model, usable or not."""
         asked = (caller.key.group_ids, platforms, model)
         having = self.snapshot.having.get(asked)
         if having is None:
             having = _having(self.accounts_for(caller, platforms), model)
             _remember(self.snapshot.having, asked, having)
-        now = self._clock.now()
-        return [candidate for candidate in having if candidate.account.is_usable(now)]
+        return having
 
     def _reachable(
         self, caller: Caller, platforms: tuple[PlatformName, ...]

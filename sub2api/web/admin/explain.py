@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
-from sub2api.gateway.explanation import explained
+from typing import Any
+
+import msgspec
+
 from sub2api.gateway.parts import Parts
+from sub2api.gateway.sessions import names_of
+from sub2api.model.callers import Caller
+from sub2api.platforms import PLATFORMS
+from sub2api.store import api_keys, users
 from sub2api.web.envelope import failure, success
 
 _LONGEST = 512
@@ -26,12 +33,33 @@ def explain_routes(parts: Parts) -> Blueprint:
         if missing:
             return failure(400, "INVALID_ARGUMENT", f"{missing[0]} is required.")
         session, platform = request.args.get("session", ""), request.args.get("platform", "")
-        found = await explained(
-            parts, asked["key"], asked["model"], session=session[:_LONGEST], platform=platform
-        )
-        if found is None:
+        caller = await _caller(parts, asked["key"])
+        if caller is None:
             message = f"There is no key {asked['key']!r}: sub2api key list shows those there are."
             return failure(404, "KEY_NOT_FOUND", message)
-        return success(found)
+        return success(_explained(parts, caller, asked["model"], session[:_LONGEST], platform))
 
     return routes
+
+
+async def _caller(parts: Parts, key: str) -> Caller | None:
+    async with parts.database.reading() as connection:
+        found = await api_keys.find(connection, key)
+        owner = None if found is None else await users.find(connection, found.user_id)
+    return None if found is None or owner is None else Caller(found, owner)
+
+
+def _explained(
+    parts: Parts, caller: Caller, model: str, session: str, platform: str
+) -> dict[str, Any]:
+    """Return the accounts a call would be tried on, in order, and those it would not."""
+    platforms = tuple(each.name for each in PLATFORMS if platform in {"", each.name})
+    names = names_of(session, caller.key.id) if session else ()
+    bound = next((found for name in names if (found := parts.live.bound(name))), 0)
+    standings = parts.scheduler.explain(caller, platforms, model, bound=bound)
+    return {
+        "key": caller.key.name,
+        "model": model,
+        "bound": bound or None,
+        "accounts": [msgspec.structs.asdict(each) for each in standings],
+    }
