@@ -107,16 +107,15 @@ async def _after(parts: Parts, entry: Entry, decision: Decision, line: _Line) ->
     if isinstance(decision, Unfilled):
         await _fill(parts, entry, decision)
     elif isinstance(decision, Refused):
-        waits_for_one = _waits_for_one(entry)
-        line.ticket = decision.ticket
-        now = parts.clock.monotonic()
         if refusals.is_limit_of_caller(decision):
             raise refusals.limit(decision)
-        if waits_for_one and (decision.queue_full or now >= line.sticky_ends):
-            line.overflows = True
-            line.ends = max(line.ends, now)
-        elif decision.queue_full or now >= line.ends:
+        now = parts.clock.monotonic()
+        sent_away = decision.queue_full or not decision.ticket
+        if _waits_for_one(entry):
+            line.overflows = sent_away or now >= line.sticky_ends
+        elif sent_away or now >= line.ends:
             raise refusals.busy(decision)
+        line.ticket = decision.ticket
 
 
 def _waits_for_one(entry: Entry) -> bool:
@@ -153,7 +152,7 @@ async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candida
 def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
     """Rank the accounts for this round. Raises ClientError when none is usable now."""
     bound = 0
-    if asked.session and not asked.only:
+    if asked.session:
         line.binding = _binding(parts, asked)
         bound = parts.live.bound(line.binding)
     ranking = parts.scheduler.rank(
@@ -191,15 +190,21 @@ def _standing(parts: Parts, asked: Asked, account_id: int) -> str:
 
 
 def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line: _Line) -> Entry:
+    """Ask for one slice of the wait: for the session's own account alone, as long as that is due.
+
+    Such an entry does not wait like others (`wait` 0): if too many do already, it is refused at
+    once, and the call goes elsewhere.
+    """
     settings = parts.settings.gateway.scheduling
     now = parts.clock.monotonic()
-    sticky = None
     places = _places(parts, asked, ranking)
-    left = line.ends - now
-    if line.binding and not asked.only:
+    sticky, wait = None, min(_SLICE_SECONDS, line.ends - now)
+    if line.binding:
         sticky = _sticky(parts, asked, line.binding)
         if ranking.bound and not line.overflows:
-            places, left = places[:1], line.sticky_ends - now
+            places, wait = places[:1], 0.0
+            patience = max(0.0, min(_SLICE_SECONDS, line.sticky_ends - now))
+            sticky = msgspec.structs.replace(sticky, wait=patience)
     return Entry(
         call_id=asked.call_id,
         user=asked.caller.user.id,
@@ -210,7 +215,7 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
         candidates=places,
         sticky=sticky,
         session=asked.session,
-        wait=max(0.0, min(_SLICE_SECONDS, left)),
+        wait=max(0.0, wait),
         max_waiting=settings.fallback_max_waiting,
         ticket=line.ticket,
     )
@@ -238,7 +243,7 @@ def _sticky(parts: Parts, asked: Asked, name: str) -> Sticky:
         expected=expected,
         unusable=frozenset((expected,)) if void else frozenset(),
         ttl=settings.sticky_session_ttl,
-        wait=_SLICE_SECONDS,
+        wait=0.0,
         max_waiting=settings.sticky_session_max_waiting,
     )
 

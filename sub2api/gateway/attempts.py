@@ -20,8 +20,8 @@ from sub2api.gateway.walk import Walk
 from sub2api.model.accounts import Account
 from sub2api.model.routes import Operation
 from sub2api.platforms import BY_NAME, error_rules
-from sub2api.platforms.forwarding import to_client
 from sub2api.platforms.account_rules import with_account_rules
+from sub2api.platforms.forwarding import to_client
 from sub2api.transport.messages import Response
 from sub2api.upstream.catalogue import Candidate
 

@@ -48,7 +48,17 @@ def session_of(call: Call, body: bytes, dialect: Dialect, *, key_id: int) -> str
     if sign is None:
         return ""
     persons = _PERSON_OPENING if sign.source is OPENING else _PERSON_ID
-    digest = blake2b(sign.value, digest_size=16, person=persons[dialect.wire])
+    return _name(key_id, sign.value, persons[dialect.wire])
+
+
+def names_of(session_id: str, key_id: int) -> tuple[str, ...]:
+    """Return the names that a conversation has whose client sends this id, one for each wire."""
+    value = session_id.strip().encode()
+    return tuple(_name(key_id, value, person) for person in _PERSON_ID.values())
+
+
+def _name(key_id: int, value: bytes, person: bytes) -> str:
+    digest = blake2b(value, digest_size=16, person=person)
     return f"{key_id}:{digest.hexdigest()}"
 
 

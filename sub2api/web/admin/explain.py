@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response, request
-
 from typing import Any
 
 import msgspec
+from quart import Blueprint, Response, request
 
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.sessions import names_of
