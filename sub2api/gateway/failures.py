@@ -91,7 +91,7 @@ def _status_of(received: dict[str, object]) -> tuple[str, int]:
     for word in words:
         if word in _STATUS_OF:
             return word, _STATUS_OF[word]
-    return " ".join(words), 500
+    return " ".join(words)[:100], 500
 
 
 def _vendor_of(word: str) -> PlatformName:

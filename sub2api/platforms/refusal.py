@@ -12,6 +12,7 @@ from sub2api.platforms.forwarding import value_of
 from sub2api.transport.messages import Headers
 
 _MOST_DECODED = 256 << 10
+_MOST_MASKED = 4096
 _LONGEST_DETAIL = 512
 _SECRET = re.compile(
     r"\b((?:api_?)?key|client_secret|access_token|refresh_token)=[^&\s\"']+", re.IGNORECASE
@@ -67,7 +68,7 @@ def read(status: int, headers: Headers, body: bytes, now: float) -> Refusal:
 
 def masked(text: str) -> str:
     """Return a vendor's text without the secrets it may repeat, at most 512 characters."""
-    text = _SECRET.sub(lambda found: f"{found.group(1)}=***", text)
+    text = _SECRET.sub(lambda found: f"{found.group(1)}=***", text[:_MOST_MASKED])
     return _KEY.sub("***", text).strip()[:_LONGEST_DETAIL]
 
 

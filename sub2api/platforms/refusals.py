@@ -115,6 +115,8 @@ def default(refusal: Refusal) -> UpstreamError:
     """Return what a status means when the vendor has said nothing that tells more."""
     if refusal.status in {401, 403} and refusal.is_page:
         return blocked(refusal)
+    if refusal.status in {404, 405} and refusal.is_page:
+        return error_from(refusal, BROKEN)  # a web server that is no API: the base URL is wrong
     kind, cause, title = _HARM.get(refusal.status, ("rest", "", ""))
     verdict = verdict_of(refusal.status)
     if not cause:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import email.utils
 import math
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sub2api.platforms.forwarding import value_of
@@ -17,12 +17,13 @@ from sub2api.transport.messages import Headers
 LONGEST = 7 * 86400.0 + 3600.0
 """Seconds a vendor is believed: its longest window, and an hour for clocks that differ."""
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", re.ASCII)
+_PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TRY_AGAIN = re.compile(
     r"(?:try again|retry) (?:in|after) (?:about )?((?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|"
     r"days?|hours?|minutes?|seconds?|d|h|m|s)\s*)+)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _PACIFIC = "America/Los_Angeles"
 
@@ -53,7 +54,8 @@ def duration(text: str) -> float | None:
     parts = list(_PART.finditer(text))
     if not parts or "".join(part.group() for part in parts) != text:
         return None
-    return sum(float(part.group(1)) * _UNIT[part.group(2)] for part in parts)
+    found = sum(float(part.group(1)) * _UNIT[part.group(2)] for part in parts)
+    return found if math.isfinite(found) else None
 
 
 def date(text: str) -> float | None:
@@ -62,12 +64,12 @@ def date(text: str) -> float | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo("UTC"))).timestamp()
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def said_in(message: str) -> float | None:
     """Return the wait of "Please try again in 1m2.5s" or "Please retry in 9.1s", in seconds."""
-    found = _TRY_AGAIN.search(message)
+    found = _TRY_AGAIN.search(message[:4096])
     if found is None:
         return None
     words = re.sub(r"\s+", "", found.group(1).lower())
@@ -82,10 +84,10 @@ def _initial(match: re.Match[str]) -> str:
 def retry_after_of(headers: Headers) -> float | None:
     """Return the wait in seconds a reply asks for, None if it asks for none or is not readable."""
     milliseconds = value_of(headers, b"retry-after-ms")
-    if milliseconds.replace(".", "", 1).isdigit():
+    if _PLAIN.fullmatch(milliseconds):
         return float(milliseconds) / 1000
     text = value_of(headers, b"retry-after")
-    if text.replace(".", "", 1).isdigit():
+    if _PLAIN.fullmatch(text):
         return float(text)
     try:
         until = email.utils.parsedate_to_datetime(text)

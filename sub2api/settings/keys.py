@@ -164,6 +164,23 @@ class Scheduling:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """What happens to accounts whose replies come too late, or fall silent."""
+
+    enabled: bool = key(
+        False, "Count stalls per account; off, they count like broken connections.", SWITCH
+    )
+    window_minutes: int = key(10, "Minutes within which stalls are counted.", whole(1, 1440))
+    threshold: int = key(3, "Stalls within them that are too many.", whole(1, 1000))
+    action: str = key(
+        "rest",
+        "What follows: `rest` for a while, or `error` until an operator has looked.",
+        one_of("rest", "error"),
+    )
+    rest_minutes: int = key(5, "Minutes of that rest.", whole(1, 1440))
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Limits and deadlines of relayed calls."""
 
@@ -194,6 +211,7 @@ class Gateway:
         90.0, "Time an unused upstream connection is kept.", seconds(1)
     )
     scheduling: Scheduling = section(Scheduling)
+    stall: Stall = section(Stall)
 
 
 @dataclass(frozen=True, slots=True)

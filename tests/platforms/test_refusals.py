@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sub2api.errors import Fault, Next, UpstreamError
 from sub2api.platforms import BY_NAME
@@ -136,3 +138,44 @@ def test_a_burst_of_a_subscription_does_not_rest_it_for_hours() -> None:
     error, _ = judged("anthropic", row)  # type: ignore[arg-type]
     assert error.harm is not None
     assert error.harm.until == row["now"] + 20  # type: ignore[index,call-overload]
+
+
+NAMES = st.sampled_from(
+    ["error", "message", "type", "code", "status", "details", "@type", "metadata", "reason",
+     "violations", "quotaId", "quotaDimensions", "model", "retryDelay", "quotaResetDelay",
+     "resets_at", "resets_in_seconds", "detail"]
+)  # fmt: skip
+LEAVES = (
+    st.none() | st.booleans() | st.integers(-9, 2**62) | st.floats(allow_nan=False)
+    | st.sampled_from(["x/ErrorInfo", "RetryInfo", "QuotaFailure", "9" * 400 + "s", "1e999", "12s",
+                       "try again in 3s", "per day", "{", "\u00b2", "usage_limit_reached"])
+)  # fmt: skip
+JSON = st.recursive(
+    LEAVES, lambda each: st.lists(each, max_size=3) | st.dictionaries(NAMES, each, max_size=6)
+)
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [b"retry-after", b"retry-after-ms", b"date", b"x-codex-primary-reset-after-seconds",
+             b"x-codex-primary-used-percent", b"x-ratelimit-remaining-requests",
+             b"x-ratelimit-reset-requests", b"anthropic-ratelimit-unified-5h-reset",
+             b"anthropic-ratelimit-unified-reset", b"anthropic-ratelimit-requests-reset",
+             b"anthropic-ratelimit-requests-remaining"]
+        ),
+        st.sampled_from([b"0", b"1", b"\xb2", b"9" * 400, b"1764028900", b"0001-01-01", b"nan"])
+        | st.binary(max_size=12),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PLATFORMS), st.sampled_from([400, 401, 403, 429, 503, 529]), HEADERS, JSON)
+def test_no_answer_of_a_vendor_can_break_the_reading(
+    platform: str, status: int, headers: list[tuple[bytes, bytes]], body: object
+) -> None:
+    now = 1764028800.0
+    error = BY_NAME[platform].judge(status, headers, json.dumps(body).encode(), now)  # type: ignore[index]
+    assert error.fault is not Fault.CALLER or error.harm is None
+    if error.harm is not None and error.harm.until is not None:
+        assert now < error.harm.until < now + 32 * 86400

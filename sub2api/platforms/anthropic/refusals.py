@@ -83,8 +83,10 @@ def _limited(refusal: Refusal) -> UpstreamError:
 def _used_up(windows: tuple[UsageWindow, ...], refusal: Refusal, claim: str) -> UsageWindow | None:
     """Return the window that is used up, None for a burst.
 
-    Both used up: the longer. None used up, but the vendor has rejected, or says no more than when
-    the windows end: the one it names, else the one that ends sooner, else the common reset.
+    Both used up: the longer. Every reply of a subscription has these headers, a burst's too: where
+    they say that there is room, they are no reason to rest for hours. None used up, but the vendor
+    has rejected, or says no more than when the windows end: the one it names, else the one that
+    ends sooner, else the common reset.
     """
     full = [window for window in windows if window.utilization >= 1.0]
     if full:
