@@ -15,8 +15,13 @@ from sub2api.billing.prices import Override, PriceBook
 from sub2api.clock import Clock
 from sub2api.errors import SettingsError, Sub2APIError
 from sub2api.gateway.bodies import Budget
+from sub2api.gateway.budgets import Budgets
 from sub2api.gateway.parts import Parts
+from sub2api.gateway.places import Places
+from sub2api.gateway.scheduling import Scheduler
 from sub2api.identity.key_desk import KeyDesk
+from sub2api.identity.operator_tokens import OperatorTokens
+from sub2api.live.interfaces import Live
 from sub2api.live.memory import MemoryLive
 from sub2api.monitoring.metrics import Metrics
 from sub2api.settings import Settings
@@ -27,6 +32,8 @@ from sub2api.store.sealing import Sealer, check_sealer, load_sealer
 from sub2api.transport.policy import guard_for
 from sub2api.transport.pool import Pool
 from sub2api.upstream.catalogue import Catalogue
+from sub2api.upstream.health import Health
+from sub2api.upstream.stored_health import StoredHealth
 
 log = logging.getLogger(__name__)
 
@@ -111,29 +118,53 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         shipper = Shipper(journal, StoreSink(database), clock)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         nursery = Nursery()
+        catalogue = Catalogue(database, sealer, clock)
+        live = _live(settings, clock)
+        health = Health(clock, StoredHealth(database), live, settings.gateway.stall)
+        budgets = Budgets(database, journal, clock, settings.timezone)
+        places = Places(budgets, health, live, clock)
         parts = Parts(
             settings=settings,
             clock=clock,
             database=database,
             key_desk=KeyDesk(database, clock),
-            catalogue=Catalogue(database, sealer, clock),
-            live=MemoryLive(clock),
+            catalogue=catalogue,
+            live=live,
+            health=health,
+            scheduler=Scheduler(catalogue, live, health, clock, places.admits),
+            places=places,
+            budgets=budgets,
             pool=pool,
             journal=journal,
             prices=PriceBook.load_bundled(),
             metrics=_metrics(journal),
             bodies=Budget(settings.server.max_buffered_bodies),
+            operator_tokens=OperatorTokens(sealer, clock),
             spawn=nursery.spawn,
         )
+        await live.start()
         await refresh(parts)
-        services = [tasks.create_task(each) for each in (shipper.run(), _watch(parts))]
+        work = (shipper.run(), health.run(), _watch(parts))
+        services = [tasks.create_task(each) for each in work]
         try:
             yield parts
         finally:
             await nursery.settle(settings.server.drain_seconds)
+            await live.close()
             await shipper.drain(_SHUTDOWN_SHIP_SECONDS)
+            await health.close()
             for service in services:
                 service.cancel()
+
+
+def _live(settings: Settings, clock: Clock) -> Live:
+    """Return the live state: this process's own, or Redis' where one is configured."""
+    if not settings.redis.url:
+        return MemoryLive(clock)
+    # Imported here: a gateway of one process need not pay for the library.
+    from sub2api.live.redis import RedisLive
+
+    return RedisLive(settings.redis.url, clock)
 
 
 def _journal(settings: Settings, clock: Clock) -> Journal:
@@ -168,6 +199,7 @@ def _pool(settings: Settings, clock: Clock) -> Pool:
 async def refresh(parts: Parts) -> None:
     """Take over the configuration as it is in the store now."""
     await parts.catalogue.refresh()
+    await parts.health.load(parts.catalogue.snapshot.accounts.values())
     parts.key_desk.clear()
     async with parts.database.reading() as connection:
         rows = await price_overrides.everything(connection)

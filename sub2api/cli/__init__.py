@@ -11,6 +11,7 @@ from sub2api.cli.account import account
 from sub2api.cli.doctor import doctor
 from sub2api.cli.env import env
 from sub2api.cli.error_rule import error_rule
+from sub2api.cli.explain import explain
 from sub2api.cli.group import group
 from sub2api.cli.key import key
 from sub2api.cli.limit import limit
@@ -47,7 +48,7 @@ def cli(ctx: click.Context, data_dir: str | None, config: str | None) -> None:
 
 for command in (
     *(serve, setup, account, group, proxy, key, limit, error_rule),
-    *(usage, env, doctor, version),
+    *(usage, explain, env, doctor, version),
 ):
     cli.add_command(command)
 

@@ -14,6 +14,7 @@ from sub2api.gateway.budgets import Budgets
 from sub2api.gateway.places import Places
 from sub2api.gateway.scheduling import Scheduler
 from sub2api.identity.key_desk import KeyDesk
+from sub2api.identity.operator_tokens import OperatorTokens
 from sub2api.live.interfaces import Live
 from sub2api.model.accounts import Proxy
 from sub2api.monitoring.metrics import Metrics
@@ -69,4 +70,5 @@ class Parts:
     prices: PriceBook
     metrics: Metrics
     bodies: Budget
+    operator_tokens: OperatorTokens
     spawn: Callable[[Coroutine[Any, Any, None]], None]

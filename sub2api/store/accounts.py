@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.errors import SealError
@@ -107,6 +107,15 @@ async def delete(connection: AsyncConnection, account_id: int, *, now: float | N
     """Delete an account and wipe its credential; return whether there was one."""
     return await rows.delete_row(
         connection, accounts, account_id, now=now, wipe={"credentials_sealed": ""}
+    )
+
+
+async def put_out_of_use(connection: AsyncConnection, account_id: int, message: str) -> None:
+    """Set an active account's status to `error`, with the reason. Others keep theirs."""
+    await connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.status == "active", rows.is_live(accounts))
+        .values(status="error", error_message=message)
     )
 
 

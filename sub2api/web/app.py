@@ -11,6 +11,7 @@ from sub2api import __version__
 from sub2api.gateway.client_address import is_trusted, networks_of
 from sub2api.gateway.pipeline import Pipeline
 from sub2api.monitoring.metrics import CONTENT_TYPE
+from sub2api.web.admin.explain import explain_routes
 from sub2api.web.gateway.door import Door
 
 _LOOPBACK = networks_of(["127.0.0.0/8", "::1"])
@@ -25,6 +26,7 @@ def create_app(pipeline: Pipeline) -> Quart:
     door = Door(pipeline)
 
     _add_own_routes(app, pipeline)
+    app.register_blueprint(explain_routes(pipeline.parts))
 
     @app.route("/", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     @app.route("/<path:_path>", methods=_METHODS, provide_automatic_options=False)
