@@ -133,6 +133,7 @@ def test_a_long_text_counts_by_its_ends_and_its_length(text: str) -> None:
     assert len(value(text)) < 40_000
     assert value(text) == value([{"type": "text", "text": text}])
     assert len({value(text), value(text + "!"), value("!" + text), value(text[:-6])}) == 4
+    assert value(text[:-1] + "a") != value(text[:-1] + "b")
 
 
 def test_files_count_by_what_they_are_and_not_by_their_cache_mark() -> None:
