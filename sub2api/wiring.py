@@ -118,43 +118,55 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         shipper = Shipper(journal, StoreSink(database), clock)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         nursery = Nursery()
-        catalogue = Catalogue(database, sealer, clock)
-        live = _live(settings, clock)
-        health = Health(clock, StoredHealth(database), live, settings.gateway.stall)
-        budgets = Budgets(database, journal, clock, settings.timezone)
-        places = Places(budgets, health, live, clock)
-        parts = Parts(
-            settings=settings,
-            clock=clock,
-            database=database,
-            key_desk=KeyDesk(database, clock),
-            catalogue=catalogue,
-            live=live,
-            health=health,
-            scheduler=Scheduler(catalogue, live, health, clock, places.admits),
-            places=places,
-            budgets=budgets,
-            pool=pool,
-            journal=journal,
-            prices=PriceBook.load_bundled(),
-            metrics=_metrics(journal),
-            bodies=Budget(settings.server.max_buffered_bodies),
-            operator_tokens=OperatorTokens(sealer, clock),
-            spawn=nursery.spawn,
-        )
-        await live.start()
+        parts = _parts(settings, clock, (database, sealer), journal, pool, nursery)
+        await parts.live.start()
         await refresh(parts)
-        work = (shipper.run(), health.run(), _watch(parts))
+        work = (shipper.run(), parts.health.run(), _watch(parts))
         services = [tasks.create_task(each) for each in work]
         try:
             yield parts
         finally:
             await nursery.settle(settings.server.drain_seconds)
-            await live.close()
+            await parts.live.close()
             await shipper.drain(_SHUTDOWN_SHIP_SECONDS)
-            await health.close()
+            await parts.health.close()
             for service in services:
                 service.cancel()
+
+
+def _parts(
+    settings: Settings,
+    clock: Clock,
+    store: tuple[Database, Sealer],
+    journal: Journal,
+    pool: Pool,
+    nursery: Nursery,
+) -> Parts:
+    database, sealer = store
+    catalogue = Catalogue(database, sealer, clock)
+    live = _live(settings, clock)
+    health = Health(clock, StoredHealth(database), live, settings.gateway.stall)
+    budgets = Budgets(database, journal, clock, settings.timezone)
+    places = Places(budgets, health, live, clock)
+    return Parts(
+        settings=settings,
+        clock=clock,
+        database=database,
+        key_desk=KeyDesk(database, clock),
+        catalogue=catalogue,
+        live=live,
+        health=health,
+        scheduler=Scheduler(catalogue, live, health, clock, places.admits),
+        places=places,
+        budgets=budgets,
+        pool=pool,
+        journal=journal,
+        prices=PriceBook.load_bundled(),
+        metrics=_metrics(journal),
+        bodies=Budget(settings.server.max_buffered_bodies),
+        operator_tokens=OperatorTokens(sealer, clock),
+        spawn=nursery.spawn,
+    )
 
 
 def _live(settings: Settings, clock: Clock) -> Live:

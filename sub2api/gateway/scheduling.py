@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -18,8 +17,7 @@ from sub2api.clock import Clock
 from sub2api.gateway.explanation import Standing, explained
 from sub2api.gateway.members import Facts, Health, Loads, Member, members_of
 from sub2api.gateway.pools import Pool
-from sub2api.live.interfaces import Slot
-from sub2api.model.accounts import Account, PlatformName
+from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate, Catalogue
 
@@ -32,39 +30,6 @@ MOST_TOUCHES = 16_384
 
 Reached = Literal["usable", "resting", "slow", "lacks model", "not reached", "out of use"]
 _ACCOUNT = "account:"
-
-
-@lru_cache(8192)
-def slot(kind: str, noun_id: int, limit: int) -> Slot:
-    """Return the slot that bounds the calls at once of a user, key or account."""
-    return Slot(f"{kind}:{noun_id}", limit)
-
-
-def slot_of(account: Account) -> Slot:
-    """Return the slot that bounds an account's calls at once."""
-    return slot("account", account.id, account.concurrency)
-
-
-def ranked(
-    candidates: list[Candidate], live: Loads, catalogue: Catalogue, clock: Clock
-) -> list[Candidate]:
-    """Return the candidates, best first, by load and use alone: no rests, no routes."""
-    if len(candidates) < 2:
-        return candidates
-
-    def order(candidate: Candidate) -> tuple[int, int, float, float, float]:
-        account = candidate.account
-        active, waiting = live.load(slot_of(account).name)
-        load = (active + waiting) / account.concurrency if account.concurrency > 0 else 0.0
-        return (
-            candidate.rank,
-            account.priority,
-            load,
-            catalogue.last_used(account),
-            clock.chance(),
-        )
-
-    return sorted(candidates, key=order)
 
 
 class Ranking(msgspec.Struct):

@@ -138,7 +138,7 @@ def gateway_environment(data: Path, name: str) -> dict[str, str]:
         "LOG_LEVEL": "warning",
         "SERVER_EXPRESS_LANE": OURS[name],
         "GATEWAY_MAX_CONNS_PER_ACCOUNT": MOST_CALLS,
-        "GATEWAY_MAX_WAITING": MOST_CALLS,
+        "GATEWAY_SCHEDULING_FALLBACK_MAX_WAITING": MOST_CALLS,
     }
 
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sub2api.gateway import scheduling
-from sub2api.gateway.scheduling import ranked, slot_of
 from sub2api.model.accounts import Group
-from tests.fakes.fleet import MODEL, PLATFORMS, START, Fleet, account, snapshot_of
+from tests.fakes.fleet import MODEL, START, Fleet, account, snapshot_of
 
 
 def group(group_id: int, **fields: object) -> Group:
@@ -336,13 +335,3 @@ def test_other_names_in_the_picture_of_loads_are_no_accounts() -> None:
     fleet = Fleet([account(1), account(2)])
     fleet.scheduler._load_changed("user:1")
     assert sorted(fleet.rank()) == [1, 2]
-
-
-def test_slots_and_the_order_by_load_alone_serve_whoever_still_asks_for_them() -> None:
-    fleet = Fleet([account(1, concurrency=4), account(2, concurrency=4)])
-    fleet.loads.set(1, 1)
-    candidates = fleet.catalogue.candidates_for(fleet.caller, PLATFORMS, MODEL)
-    order = ranked(candidates, fleet.loads, fleet.catalogue, fleet.clock)
-    assert [each.account.id for each in order] == [2, 1]
-    assert ranked(order[:1], fleet.loads, fleet.catalogue, fleet.clock) == order[:1]
-    assert (slot_of(order[0].account).name, slot_of(order[0].account).limit) == ("account:2", 4)

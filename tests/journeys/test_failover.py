@@ -186,7 +186,7 @@ async def test_a_full_queue_is_429_with_a_time_to_come_back(
     async with running_world(
         tmp_path,
         upstream,
-        GATEWAY_SLOT_WAIT_SECONDS="0.2",  # type: ignore[arg-type]
+        GATEWAY_SCHEDULING_FALLBACK_WAIT_TIMEOUT="0.2",  # type: ignore[arg-type]
     ) as world:
         await world.change_account("anthropic-1", concurrency=1)
         upstream.always("anthropic-1", Play(delay=0.2))
