@@ -58,7 +58,7 @@ def cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={inner}" for name, inner in value.items())
+        return ", ".join(f"{name}={cell(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(inner) for inner in value)
     return str(value)

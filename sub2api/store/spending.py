@@ -6,6 +6,7 @@ from here, since every window of money begins and ends on a quarter (`model/wind
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
@@ -28,7 +29,8 @@ _COLUMNS = ("noun", "noun_id", "quarter", "calls", "tokens", "cost", "list_cost"
 _SUMS = _COLUMNS[3:]
 
 _Place = tuple[str, int, int]
-_Sums = tuple[int, int, int, int]
+_Sums = list[int]
+"""Calls, tokens, cost, list cost."""
 
 
 async def book(connection: AsyncConnection, rows: Iterable[UsageRow]) -> None:
@@ -76,25 +78,20 @@ async def known(connection: AsyncConnection, call_ids: Iterable[str]) -> set[str
 
 
 def _summed(rows: Iterable[UsageRow]) -> dict[_Place, _Sums]:
-    sums: dict[_Place, _Sums] = {}
+    sums: defaultdict[_Place, _Sums] = defaultdict(lambda: [0, 0, 0, 0])
     for row in rows:
         quarter = round(row.started_at * 1000) // _QUARTER_MS * _QUARTER_MS
         tokens, cost, list_cost = _tokens(row), row.cost or 0, row.list_cost or 0
-        for noun, noun_id in (
-            ("key", row.key_id),
-            ("user", row.user_id),
-            ("group", row.group_id),
-            ("account", row.account_id),
-        ):
-            if noun_id is not None:
-                place = (noun, noun_id, quarter)
-                so_far = sums.get(place, (0, 0, 0, 0))
-                sums[place] = (
-                    so_far[0] + 1,
-                    so_far[1] + tokens,
-                    so_far[2] + cost,
-                    so_far[3] + list_cost,
-                )
+        nouns = [sums["key", row.key_id, quarter], sums["user", row.user_id, quarter]]
+        if row.group_id is not None:
+            nouns.append(sums["group", row.group_id, quarter])
+        if row.account_id is not None:
+            nouns.append(sums["account", row.account_id, quarter])
+        for each in nouns:
+            each[0] += 1
+            each[1] += tokens
+            each[2] += cost
+            each[3] += list_cost
     return sums
 
 

@@ -18,11 +18,13 @@ from sub2api.billing.ledger import Shipper, StoreSink
 from sub2api.billing.records import Binding, Close
 from sub2api.clock import Clock
 from sub2api.errors import StoreError
-from sub2api.store import api_keys, bindings, usage
+from sub2api.model.usage import FailedAttempt
+from sub2api.store import api_keys, attempts, bindings, spending, usage
 from sub2api.store.database import Database
 from sub2api.store.migrate import migrate
 
 AWAY = StoreError("the database refused: gone", transient=True)
+NOUNS: dict[spending.Noun, int] = {"key": 2, "user": 1, "account": 3, "group": 4}
 NEVER = StoreError("the database refused: CHECK constraint failed", transient=False)
 
 
@@ -297,6 +299,43 @@ async def test_a_database_row_is_what_was_closed(database: Database, calls: Any)
     )
     await StoreSink(database).write([close])
     assert await rows_of(database) == [close.row]
+
+
+async def test_what_was_spent_is_booked_once_however_often_it_is_shipped(
+    database: Database, calls: Any
+) -> None:
+    sink = StoreSink(database)
+    failed = FailedAttempt(position=1, account_id=9, cause="burst", started_at=1.5, status=429)
+    first = msgspec.structs.replace(calls.close("a", list_cost=7), attempts=[failed])
+    twice = calls.close("b")
+    await sink.write([first, twice, msgspec.structs.replace(twice)])
+    replayed = msgspec.structs.replace(
+        first, attempts=[msgspec.structs.replace(failed, position=2)]
+    )
+    await sink.write([replayed, twice, calls.close("c", account_id=None, group_id=4)])
+    async with database.reading() as connection:
+        booked = [
+            await spending.spent(connection, noun, noun_id, 0, 900)
+            for noun, noun_id in NOUNS.items()
+        ]
+        tried = await attempts.of_call(connection, "a")
+        assert await attempts.of_call(connection, "b") == []
+    assert booked == [(15, 7), (15, 7), (10, 7), (5, 0)]
+    assert tried == [failed]
+
+
+async def test_a_batch_that_fails_books_nothing_of_what_was_spent(
+    database: Database, calls: Any
+) -> None:
+    broken = msgspec.structs.replace(
+        calls.close("a"),
+        attempts=[FailedAttempt(position=2**70, account_id=1, cause="x", started_at=1.0)],
+    )
+    with pytest.raises(StoreError):
+        await StoreSink(database).write([broken])
+    async with database.reading() as connection:
+        assert await spending.spent(connection, "key", 2, 0, 900) == (0, 0)
+        assert await usage.recent(connection, 5) == []
 
 
 async def test_bindings_and_last_used_times_travel_with_the_rows(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -10,7 +11,7 @@ from sub2api.billing import lines
 from sub2api.billing.prices import Price, Rate
 from sub2api.billing.records import Binding, Close, Open, Progress
 from sub2api.model.tokens import Tokens, Usage
-from sub2api.model.usage import UsageRow
+from sub2api.model.usage import FailedAttempt, UsageRow
 
 
 def row(**fields: object) -> UsageRow:
@@ -127,3 +128,10 @@ def test_an_opening_is_tamed_like_any_line() -> None:
     found = lines.decode(line)
     assert isinstance(found, Open)
     assert found.row.model == "x" * 4096
+
+
+def test_failed_attempts_survive(calls: Any) -> None:
+    failed = FailedAttempt(position=1, account_id=9, cause="burst", started_at=1.5, list_cost=3)
+    close = msgspec.structs.replace(calls.close("a"), attempts=[failed])
+    assert lines.decode(lines.encode(close)) == close
+    assert b'"attempts":[' not in lines.encode(calls.close("a"))

@@ -14,43 +14,15 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from sub2api.cli import cli
 from sub2api.demo.upstream import DemoUpstream
+from tests.fakes.shell import Shell
 from tests.fakes.world import running_world
 
-
-class Shell:
-    """Runs commands on one data directory, without the machine's own configuration."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.environ = {"DATA_DIR": str(directory), "RUN_MODE": ""}
-
-    def __call__(self, *arguments: str, given: str | None = None) -> Result:
-        return CliRunner().invoke(cli, arguments, input=given, env=self.environ)
-
-    def json(self, *arguments: str) -> Any:
-        result = self(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DATABASE_URL", "REDIS_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return Shell(tmp_path / "data")
-
-
-@pytest.fixture
-def ready(shell: Shell) -> Shell:
-    assert shell("setup", "--mode", "simple").exit_code == 0
-    return shell
-
-
+GROUP = ("group", "add", "--name", "g", "--platform", "anthropic")
+RULE = ("error-rule", "add", "--name", "r", "--statuses", "529")
 ADD = ("account", "add", "--platform", "anthropic", "--name", "mine", "--api-key", "k-1")
 
 
@@ -123,6 +95,27 @@ def test_a_key_from_standard_input_stays_out_of_the_command_line(ready: Shell) -
         (("group", "add", "--name", "g", "--platform", "openai", "--multiplier", "x"), 1, "0.85"),
         (("proxy", "add", "--name", "p", "--url", "ftp://h"), 1, "socks5h"),
         (("env", "emacs"), 2, "emacs"),
+        ((*ADD, "--cost-day", "much"), 2, "no amount of US dollars"),
+        ((*ADD, "--cost-day", "-1"), 2, "between 0 (unlimited) and"),
+        ((*ADD, "--cost-day", "NaN"), 2, "between 0 (unlimited) and"),
+        ((*ADD, "--cost-day", "0.0000000001"), 2, "nine decimal places"),
+        ((*ADD, "--rpm", "-1"), 2, "--rpm"),
+        ((*ADD, "--rest-rule", "403:60"), 1, "needs a keyword"),
+        ((*ADD, "--rest-rule", "credit:60"), 1, "STATUS:KEYWORD[,KEYWORD]:MINUTES"),
+        ((*ADD, "--rest-rule", "403:a,,b:60"), 1, "must not be blank"),
+        ((*ADD, "--rest-rule", "403:a:50000"), 1, "43200 minutes"),
+        ((*ADD, "--custom-error-codes", "bad"), 1, "no list of HTTP statuses"),
+        ((*ADD, "--custom-error-codes", "401,700"), 1, "700 is no HTTP status"),
+        (("account", "clear-cooldown", "nope"), 1, "there is no account"),
+        ((*GROUP, "--route", "m"), 1, "MODEL=ACCOUNT"),
+        ((*GROUP, "--route", "m=nobody"), 1, "there is no account 'nobody'"),
+        ((*GROUP, "--first-byte-timeout", "soon"), 1, "no number of seconds"),
+        ((*GROUP, "--first-byte-timeout", "nan"), 1, "no number of seconds"),
+        (("key", "update", "nope"), 1, "there is no key"),
+        (("error-rule", "add", "--name", "r"), 1, "never fits"),
+        ((*RULE, "--answer-status", "200"), 1, "between 400 and 599"),
+        ((*RULE, "--answer-status", "500,503"), 1, "one HTTP status"),
+        (("error-rule", "remove", "r"), 1, "there is no error rule"),
         (("nonsense",), 2, "No such command"),
     ],
 )

@@ -6,6 +6,9 @@ import pytest
 
 from sub2api.errors import MistakeError
 from sub2api.model.accounts import Account, Group
+from sub2api.model.health import Cooldown, RestRule, UsageWindow
+from sub2api.model.limits import Limits
+from sub2api.store import health
 from tests.fakes.workshop import Workshop
 
 
@@ -78,3 +81,57 @@ async def test_groups_must_exist_and_be_of_the_platform(workshop: Workshop) -> N
         await workshop.accounts.add(account(), group_names=("nope",))
     with pytest.raises(MistakeError, match="is for anthropic"):
         await workshop.accounts.add(account(), group_names=("claude",))
+
+
+CAREFUL: dict[str, object] = {
+    "limits": Limits(rpm=5, cost_5h=7),
+    "max_sessions": 2,
+    "session_idle_minutes": 9,
+    "window_cost_limit": 11,
+    "window_cost_reserve": 0,
+    "rest_rules": (RestRule(403, ("credit", "balance"), 60, "unpaid"),),
+    "custom_error_codes": (401,),
+    "adaptive_concurrency": True,
+}
+
+
+async def test_limits_and_rules_of_an_account_are_kept_whole(workshop: Workshop) -> None:
+    await workshop.accounts.add(account(name="mine", **CAREFUL))
+    found = await workshop.accounts.find("mine")
+    assert {name: getattr(found, name) for name in CAREFUL} == CAREFUL
+    changed = await workshop.accounts.change("mine", {"custom_error_codes": None, "rest_rules": ()})
+    assert (changed.custom_error_codes, changed.rest_rules) == (None, ())
+    assert changed.limits == CAREFUL["limits"]
+    with pytest.raises(MistakeError, match="max_sessions"):
+        await workshop.accounts.change("mine", {"max_sessions": -1})
+
+
+async def test_clearing_makes_running_rests_void_and_deletes_nothing(workshop: Workshop) -> None:
+    made = await workshop.accounts.add(account(name="mine"))
+    now = workshop.clock.now()
+    over = Cooldown(made.id, "old", "burst", since=now - 50, until=now - 40)
+    runs = Cooldown(made.id, "", "quota", since=now - 10, until=now + 600)
+    async with workshop.database.transaction() as connection:
+        await health.save_cooldowns(connection, [over, runs])
+        kept = await health.cooldowns(connection)
+    [resting] = (await workshop.accounts.rests())[made.id]
+    assert (resting.cause, resting.model) == ("quota", "")
+    _, cleared = await workshop.accounts.clear_cooldown("mine")
+    assert cleared == (resting,)
+    assert await workshop.accounts.rests() == {}
+    found = await workshop.accounts.find("mine")
+    assert found.cleared_at is not None
+    async with workshop.database.transaction() as connection:
+        assert await health.cooldowns(connection) == kept
+        later = Cooldown(made.id, "", "burst", since=found.cleared_at + 1, until=now + 600)
+        await health.save_cooldowns(connection, [later])
+    assert len((await workshop.accounts.rests())[made.id]) == 1
+
+
+async def test_names_and_windows_are_known_by_id(workshop: Workshop) -> None:
+    made = await workshop.accounts.add(account(name="mine"))
+    window = UsageWindow("5h", 0.5, resets_at=9, seen_at=1)
+    async with workshop.database.transaction() as connection:
+        await health.save_windows(connection, made.id, [window])
+    assert await workshop.accounts.names() == {made.id: "mine"}
+    assert await workshop.accounts.windows() == {made.id: (window,)}

@@ -6,6 +6,7 @@ import pytest
 
 from sub2api.errors import MistakeError
 from sub2api.model.accounts import Group
+from sub2api.model.limits import Limits
 from tests.fakes.workshop import Workshop
 
 
@@ -32,3 +33,29 @@ async def test_mistakes_are_refused(workshop: Workshop) -> None:
         await workshop.groups.add(Group(id=0, name="g", platform="x"))  # type: ignore[arg-type]
     with pytest.raises(MistakeError, match="there is no group"):
         await workshop.groups.find("g")
+
+
+async def test_limits_of_a_group_are_kept_and_checked(workshop: Workshop) -> None:
+    limits = Limits(rpm=5, cost_month=7)
+    await workshop.groups.add(
+        Group(
+            id=0,
+            name="g",
+            platform="gemini",
+            concurrency=3,
+            limits=limits,
+            first_byte_timeout=2.5,
+        )
+    )
+    found = await workshop.groups.find("g")
+    assert (found.concurrency, found.limits, found.first_byte_timeout) == (3, limits, 2.5)
+    changed = await workshop.groups.change("g", {"first_byte_timeout": None, "limits": Limits()})
+    assert (changed.first_byte_timeout, changed.limits) == (None, Limits())
+    for bad in (
+        {"concurrency": -1},
+        {"limits": Limits(rpm=-1)},
+        {"first_byte_timeout": -1.0},
+        {"first_byte_timeout": 3601.0},
+    ):
+        with pytest.raises(MistakeError, match=r"must be 0|first byte"):
+            await workshop.groups.change("g", bad)

@@ -122,10 +122,10 @@ def _create_spending() -> None:
         # 900000 ms are a quarter of an hour.
         op.execute(
             "INSERT INTO spending (noun, noun_id, quarter, calls, tokens, cost, list_cost) "  # noqa: S608  names of ours
-            f"SELECT '{noun}', {noun}_id, started_at - started_at % 900000, COUNT(*), "
+            f"SELECT '{noun}', {noun}_id, started_at / 900000 * 900000, COUNT(*), "
             f"SUM({_all_tokens()}), COALESCE(SUM(cost), 0), COALESCE(SUM(list_cost), 0) "
             f"FROM usage WHERE {noun}_id IS NOT NULL "
-            f"GROUP BY {noun}_id, started_at - started_at % 900000"
+            f"GROUP BY {noun}_id, started_at / 900000 * 900000"
         )
 
 
