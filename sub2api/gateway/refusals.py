@@ -19,6 +19,8 @@ from sub2api.model.callers import Caller
 
 _BUSY_RETRY_SECONDS = 5.0
 _OVERLOADS = frozenset({"overloaded", "unreachable", "stalled"})
+_OUT_OF_USE = frozenset({"credential", "payment", "forbidden", "disabled"})
+"""Causes of rests that no time ends: the accounts are on their way out of use."""
 _PERIODS = {
     "5h": "the cost limit per 5 hours",
     "day": "the cost limit per day",
@@ -101,15 +103,8 @@ def nobody(parts: Parts, wanted: Wanted, earliest: float | None) -> ClientError:
     if not reachable:
         return _no_accounts(wanted.platforms)
     now = parts.clock.now()
-    usable = [each for each in reachable if each.account.is_usable(now)]
-    if not usable:
-        return ClientError(
-            "Every account for this endpoint is disabled or expired. The operator can see why "
-            "with: sub2api account list",
-            status=503,
-            kind=OVERLOADED,
-            retry_helps=False,
-        )
+    if not any(each.account.is_usable(now) for each in reachable):
+        return _out_of_use()
     having = parts.catalogue.candidates_for(wanted.caller, wanted.platforms, wanted.model)
     if not having:
         return ClientError(
@@ -121,12 +116,25 @@ def nobody(parts: Parts, wanted: Wanted, earliest: float | None) -> ClientError:
             retry_helps=False,
         )
     rests = [parts.health.rest_of(each.account, each.upstream_model, now) for each in having]
-    overloaded = all(rest is not None and rest.cause in _OVERLOADS for rest in rests)
+    causes = {"" if rest is None else rest.cause for rest in rests}
+    if causes <= _OUT_OF_USE:
+        return _out_of_use()
+    overloaded = causes <= _OVERLOADS
     return ClientError(
         "Every account that serves this model is at rest for a while. Try again later.",
         status=529 if overloaded else 429,
         kind=OVERLOADED if overloaded else RATE_LIMITED,
         retry_after=max(1.0, earliest - now) if earliest is not None else _BUSY_RETRY_SECONDS,
+    )
+
+
+def _out_of_use() -> ClientError:
+    return ClientError(
+        "Every account for this endpoint is disabled or expired. The operator can see why "
+        "with: sub2api account list",
+        status=503,
+        kind=OVERLOADED,
+        retry_helps=False,
     )
 
 

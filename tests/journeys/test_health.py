@@ -195,13 +195,14 @@ async def test_an_account_whose_vendor_is_unreachable_fails_over(world: World) -
 
 
 async def test_windows_a_vendor_tells_of_are_kept(world: World) -> None:
+    resets = int(world.parts.clock.now()) + 3600
     world.upstream.script("anthropic-1", Refuse(400, headers=(
         ("anthropic-ratelimit-unified-5h-utilization", "0.42"),
-        ("anthropic-ratelimit-unified-5h-reset", "1790000000"),
+        ("anthropic-ratelimit-unified-5h-reset", str(resets)),
     )))  # fmt: skip
     assert await status(world) == 400
     account = await world.accounts.find("anthropic-1")
     windows = world.parts.health.windows_of(account.id)
     assert [(each.name, each.utilization, each.resets_at) for each in windows] == [
-        ("5h", 0.42, 1_790_000_000.0)
+        ("5h", 0.42, resets)
     ]
