@@ -67,9 +67,13 @@ def read(status: int, headers: Headers, body: bytes, now: float) -> Refusal:
 
 
 def masked(text: str) -> str:
-    """Return a vendor's text without the secrets it may repeat, at most 512 characters."""
+    """Return a vendor's text without the secrets it may repeat, at most 512 characters.
+
+    It is one line of printable text: it goes into logs, tables and a terminal.
+    """
     text = _SECRET.sub(lambda found: f"{found.group(1)}=***", text[:_MOST_MASKED])
-    return _KEY.sub("***", text).strip()[:_LONGEST_DETAIL]
+    text = "".join(each if each.isprintable() else " " for each in _KEY.sub("***", text))
+    return text.strip()[:_LONGEST_DETAIL]
 
 
 def message_in(body: bytes) -> str:

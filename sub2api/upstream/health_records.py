@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from sub2api.errors import StoreError
 from sub2api.model.health import Cooldown, UsageWindow
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Writer:
                 return
             self._cooldowns, self._windows, self._out_of_use = {}, {}, {}
             try:
-                await self._records.save(changes)
+                await self._save(changes)
             except asyncio.CancelledError:
                 self._put_back(changes)
                 raise
@@ -129,6 +130,23 @@ class Writer:
                 self._note_failure(error)
             else:
                 self._failing = False
+
+    async def _save(self, changes: Changes) -> None:
+        """Save changes together; one by one if there is something the store never takes.
+
+        Raises StoreError (transient) and whatever else may pass: all of them can be tried again.
+        """
+        try:
+            await self._records.save(changes)
+        except StoreError as error:
+            if error.transient:
+                raise
+            parts = _single(changes)
+            if len(parts) < 2:
+                log.exception("the health of an account can never be saved")
+                return
+            for part in parts:
+                await self._save(part)
 
     async def _tell(self) -> None:
         rests, out = tuple(self._untold), tuple(self._untold_out)
@@ -152,3 +170,12 @@ class Writer:
         if not self._failing:
             log.error("the health of accounts cannot be saved, it is tried again", exc_info=error)
         self._failing = True
+
+
+def _single(changes: Changes) -> list[Changes]:
+    """Return the same changes, one at a time."""
+    return [
+        *(Changes(cooldowns=(row,)) for row in changes.cooldowns),
+        *(Changes(windows={each: windows}) for each, windows in changes.windows.items()),
+        *(Changes(out_of_use={each: message}) for each, message in changes.out_of_use.items()),
+    ]

@@ -17,6 +17,10 @@ def test_keys_of_vendors_are_masked_wherever_they_stand() -> None:
     assert masked("bad AIzaSyAAAAAAAAAAAA") == "bad ***"
 
 
+def test_a_detail_is_one_printable_line() -> None:
+    assert masked("a\x00b\nc\x1b[31m") == "a b c [31m"
+
+
 def test_a_message_has_at_most_512_characters() -> None:
     assert len(masked("x" * 9000)) == 512
 

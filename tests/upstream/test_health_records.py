@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sub2api.errors import StoreError
 from sub2api.model.health import Cooldown, UsageWindow
 from sub2api.upstream.health_records import Changes, Writer
 from tests.fakes.ward import LocalWire, MemoryRecords
@@ -101,3 +102,26 @@ async def test_a_cancelled_write_is_not_lost() -> None:
         running.cancel()
     await it.flush()
     assert set(records.rows) == {(1, "")}
+
+
+async def test_what_the_store_never_takes_does_not_keep_the_rest_from_being_saved(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Picky(MemoryRecords):
+        async def save(self, changes: Changes) -> None:
+            if any(row.model == "impossible" for row in changes.cooldowns):
+                raise StoreError("a text that cannot be stored", transient=False)
+            await super().save(changes)
+
+    records = Picky()
+    it = writer(records)
+    it.rest(row(1))
+    it.rest(row(2, model="impossible"))
+    it.out_of_use(row(3))
+    await it.flush()
+    assert set(records.rows) == {(1, "")}
+    assert set(records.out_of_use) == {3}
+    assert "never be saved" in caplog.text
+    records.writes.clear()
+    await it.flush()
+    assert records.writes == []
