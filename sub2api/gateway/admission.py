@@ -164,7 +164,7 @@ def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
     if asked.only:
         ranking = _only(ranking, asked.only)
     if not ranking.candidates:
-        raise refusals.nobody(parts, asked, ranking.earliest)
+        raise refusals.nobody(parts, asked)
     return ranking
 
 

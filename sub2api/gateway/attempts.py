@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from typing import NoReturn
 
-from sub2api.errors import Fault, Next, TransportError, UpstreamError
+from sub2api.errors import Next, TransportError, UpstreamError
 from sub2api.gateway.admission import another
 from sub2api.gateway.answer import State, status_for
 from sub2api.gateway.failures import broken
@@ -48,7 +48,7 @@ async def run(parts: Parts, walk: Walk, first: Candidate) -> Ending:
             walk.tally.failed(error)
             walk.departure.attempt_over()
             _log_failure(walk, candidate, error)
-            _harm(parts, candidate, error)
+            parts.health.failed(candidate.account, candidate.upstream_model, error)
             if not _may_go_on(parts, walk, candidate, failures, switches=len(asked_of) - 1):
                 break
             if error.then is Next.SAME_ACCOUNT and asked_of[account_id] <= _MOST_AGAIN:
@@ -75,15 +75,6 @@ def _may_go_on(
         and not walk.answer.gone
         and (switches < most or failures[-1].then is Next.SAME_ACCOUNT)
     )
-
-
-def _harm(parts: Parts, candidate: Candidate, error: UpstreamError) -> None:
-    """Let the account's health know. A caller's fault is nobody else's."""
-    health, account, model = parts.health, candidate.account, candidate.upstream_model
-    if error.harm is not None:
-        health.harmed(account, model, error.harm)
-    elif error.fault is Fault.PROVIDER:
-        health.provider_failed(account, model, error.cause)
 
 
 async def refuse(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> Ending:

@@ -20,7 +20,7 @@ async def count(parts: Parts, walk: Walk) -> None:
     ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model)
     candidates = ranking.candidates
     if not candidates:
-        raise refusals.nobody(parts, asked, ranking.earliest)
+        raise refusals.nobody(parts, asked)
     for candidate in candidates:
         try:
             await attempts.attempt(parts, walk, candidate)

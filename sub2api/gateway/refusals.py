@@ -18,9 +18,9 @@ from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 
 _BUSY_RETRY_SECONDS = 5.0
+_EMPTY_SECONDS = 1.0
+_MOST_EMPTY = 1024
 _OVERLOADS = frozenset({"overloaded", "unreachable", "stalled"})
-_OUT_OF_USE = frozenset({"credential", "payment", "forbidden", "disabled"})
-"""Causes of rests that no time ends: the accounts are on their way out of use."""
 _PERIODS = {
     "5h": "the cost limit per 5 hours",
     "day": "the cost limit per day",
@@ -94,19 +94,15 @@ def busy(refused: Refused) -> ClientError:
     )
 
 
-def nobody(parts: Parts, wanted: Wanted, earliest: float | None) -> ClientError:
-    """Return the refusal of a call that no account can take now.
-
-    `earliest` (seconds since 1970) is when one is ready again, None if none will be by itself.
-    """
+def nobody(parts: Parts, wanted: Wanted) -> ClientError:
+    """Return the refusal of a call that no account can take now."""
     reachable = parts.catalogue.accounts_for(wanted.caller, wanted.platforms)
     if not reachable:
         return _no_accounts(wanted.platforms)
     now = parts.clock.now()
     if not any(each.account.is_usable(now) for each in reachable):
         return _out_of_use()
-    having = parts.catalogue.candidates_for(wanted.caller, wanted.platforms, wanted.model)
-    if not having:
+    if not parts.catalogue.having(wanted.caller, wanted.platforms, wanted.model):
         return ClientError(
             f"The model {wanted.model[:128]!r} is not served by any account of this API key. "
             "GET /v1/models lists those that are.",
@@ -115,17 +111,44 @@ def nobody(parts: Parts, wanted: Wanted, earliest: float | None) -> ClientError:
             param="model",
             retry_helps=False,
         )
-    rests = [parts.health.rest_of(each.account, each.upstream_model, now) for each in having]
-    causes = {"" if rest is None else rest.cause for rest in rests}
-    if causes <= _OUT_OF_USE:
+    causes, ends = _rests(parts, wanted, now)
+    if not causes:
         return _out_of_use()
     overloaded = causes <= _OVERLOADS
     return ClientError(
         "Every account that serves this model is at rest for a while. Try again later.",
         status=529 if overloaded else 429,
         kind=OVERLOADED if overloaded else RATE_LIMITED,
-        retry_after=max(1.0, earliest - now) if earliest is not None else _BUSY_RETRY_SECONDS,
+        retry_after=max(1.0, ends - now) if ends else _BUSY_RETRY_SECONDS,
     )
+
+
+def _rests(parts: Parts, wanted: Wanted, now: float) -> tuple[frozenset[str], float]:
+    """Return why the accounts rest ("" for another reason), and when the first of them is ready.
+
+    Nothing of those that wait for an operator. The answer is good for a second: a storm of calls
+    on an empty pool looks at its accounts once.
+    """
+    caller, platforms, model = wanted.caller, wanted.platforms, wanted.model
+    asked = (caller.key.group_ids, platforms, model)
+    known = parts.catalogue.snapshot.empty.get(asked)
+    if known is not None and known[0] > now:
+        return known[1], known[2]
+    causes: set[str] = set()
+    ends: list[float] = []
+    for each in parts.catalogue.candidates_for(caller, platforms, model):
+        rest = parts.health.rest_of(each.account, each.upstream_model, now)
+        if rest is None:
+            causes.add("")
+        elif not rest.out_of_use:
+            causes.add(rest.cause)
+            ends.append(rest.until)
+    first = min(ends, default=0.0)
+    good_until = min(now + _EMPTY_SECONDS, first or now + _EMPTY_SECONDS)
+    if len(parts.catalogue.snapshot.empty) >= _MOST_EMPTY:
+        parts.catalogue.snapshot.empty.clear()
+    parts.catalogue.snapshot.empty[asked] = (good_until, frozenset(causes), first)
+    return frozenset(causes), first
 
 
 def _out_of_use() -> ClientError:

@@ -42,6 +42,8 @@ class Snapshot:
     reachable: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
     """What was worked out from this reading already; gone with it."""
     having: dict[Any, tuple[Candidate, ...]] = field(default_factory=dict)
+    empty: dict[Any, tuple[float, frozenset[str], float]] = field(default_factory=dict)
+    """Why no account could take a call: until when that is believed, causes, the first end."""
 
 
 class Catalogue:
