@@ -25,10 +25,13 @@ from sub2api.live.lease import Away
 from sub2api.live.shared import SharedLive
 
 MOST_CONNECTIONS = 32
-"""Connections for commands per process; one more listens."""
+"""Connections for commands per process; one more is for messages, one listens."""
 
 _LONGEST_COMMAND = 1.0
 """Seconds; a command that takes longer means that Redis is away."""
+
+_LONGEST_QUEUE = 2.0
+"""Seconds a command waits for a free connection: many of ours at once are not Redis's fault."""
 
 _RESUBSCRIBE_AFTER = 0.5
 _LISTEN_SLICE = 5.0
@@ -44,15 +47,16 @@ class RedisLink:
         self._process = process_id
         self._script = resources.files("sub2api.live").joinpath("redis.lua").read_text("utf-8")
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._client: Any = _client(url, MOST_CONNECTIONS)
+        self._client: Any = _client(url, MOST_CONNECTIONS + 1)
         self._ears: Any = _client(url, 2, health_check_interval=_ALIVE_CHECK)
+        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder().decode
 
     async def run(self, operation: str, arguments: Any = ()) -> Any:
         """Run one operation of the script in one round trip. Raises Away."""
-        packed = self._encode(arguments)
-        said = (1, self._key, operation, self._process, packed)
+        said = (1, self._key, operation, self._process, self._encode(arguments))
+        await self._connection_is_free()
         try:
             async with asyncio.timeout(_LONGEST_COMMAND):
                 try:
@@ -63,7 +67,20 @@ class RedisLink:
             raise Away("it took longer than a second") from error
         except (RedisError, OSError) as error:
             raise Away(str(error)) from error
+        finally:
+            self._free.release()
         return self._decode(answer)
+
+    async def _connection_is_free(self) -> None:
+        """Take the right to use a connection. Raises Away."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(_LONGEST_QUEUE):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Away("all connections are busy") from error
 
     async def publish(self, message: bytes) -> None:
         """Tell every process. Raises Away."""
