@@ -55,7 +55,12 @@ class MemoryLive:
             return Unfilled(tuple(unfilled))
         if self._line:
             # Time frees windows and sessions, and tells nobody: those who wait go first.
-            self._wake(name for place in entry.candidates for name in _names(place))
+            self._wake(
+                name
+                for place in entry.candidates
+                if place.windows or place.sessions is not None
+                for name in _names(place)
+            )
         first_only = bound != 0 and self._may_wait_for(bound, entry)
         outcome = self._try(entry, first_only=first_only)
         if isinstance(outcome, Granted):
@@ -235,6 +240,8 @@ class MemoryLive:
         candidates, sticky = entry.candidates, entry.sticky
         if sticky is None or not candidates or candidates[0].account_id != bound:
             return False
+        if bound in sticky.unusable:
+            return False
         return self._line.for_binding(bound) < sticky.max_waiting
 
     async def _wait_or_refuse(self, entry: Entry, full: Full, first_only: bool) -> Decision:
@@ -305,7 +312,7 @@ class MemoryLive:
         if not self._line:
             return
         names = list(freed)
-        while self._wake_one(names):
+        while names and self._wake_one(names):
             pass
 
     def _wake_one(self, names: list[str]) -> bool:

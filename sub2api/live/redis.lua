@@ -468,6 +468,7 @@ function run.e(args)
   kept = kept and tonumber(kept) > now
   if arrival == 0 then
     only_first = bound ~= 0 and #places > 0 and places[1][1] == bound
+      and not holds(sticky[3], bound)
       and (tonumber(call('HGET', OF, 'b' .. bound)) or 0) < sticky[6]
   end
   wake(timed) -- time frees windows and sessions, and tells nobody: those who wait go first

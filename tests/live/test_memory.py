@@ -8,7 +8,7 @@ from sub2api.clock import Clock
 from sub2api.live.counters import MOST_BUDGETS
 from sub2api.live.interfaces import Budget, Entry, Place, Sessions, Slot, Unfilled, Window
 from sub2api.live.memory import MOST_BINDINGS, MemoryLive
-from tests.live.kit import entry, granted, place, sticky
+from tests.live.kit import entry, granted, place
 
 FAR = 4e9
 
