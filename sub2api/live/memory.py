@@ -311,19 +311,33 @@ class MemoryLive:
         """Let in those who waited for what has become free, each time the next in line."""
         if not self._line:
             return
-        names = list(freed)
+        names = set(freed)
         while names and self._wake_one(names):
             pass
 
-    def _wake_one(self, names: list[str]) -> bool:
+    def _wake_one(self, names: set[str]) -> bool:
+        """Let in the next who waits for any of these; what is found full is taken off them."""
         for waiter in self._line.in_order(names):
             outcome = self._try(waiter.entry, first_only=waiter.first_only)
             if isinstance(outcome, Granted):
                 self._decide(waiter, outcome)
+                self._take_off_full(names, waiter.entry)
                 return True
             if not outcome.waits:
                 self._decide(waiter, self._refused(waiter.entry, outcome))
+            elif outcome.retry_after is None:
+                names.discard(outcome.name)
+                if not names:
+                    return False
         return False
+
+    def _take_off_full(self, names: set[str], entry: Entry) -> None:
+        """Take off the slots that are full now that this call is in: nobody needs to be asked."""
+        active = self._counters.active
+        place = self._holdings[entry.call_id].place
+        for slot in (*entry.slots, *(place.slots if place is not None else ())):
+            if 0 < slot.limit <= active.get(slot.name, 0):
+                names.discard(slot.name)
 
     def _undo(self, call_id: str) -> None:
         """Take back a grant that its call did not live to see."""
