@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from sub2api.model.health import Harm
+
 
 class Sub2APIError(Exception):
     """The root, so that a caller can tell our errors from everybody else's."""
@@ -106,6 +108,9 @@ class Fault(Enum):
 class Next(Enum):
     """What the pipeline does after a failed attempt."""
 
+    SAME_ACCOUNT = "same_account"
+    """Ask the same account again after `UpstreamError.again` seconds, twice at most in one call;
+    then as OTHER_ACCOUNT. Its harm counts only once it is not asked again."""
     OTHER_ACCOUNT = "other_account"
     """Try the next candidate, as long as the reply is not answered."""
     GIVE_UP = "give_up"
@@ -118,7 +123,12 @@ class UpstreamError(Sub2APIError):
     `status` is the vendor's HTTP status, None when the transport failed. `cause` is a short stable
     word for logs and usage rows (`connect_timeout`, `rate_limited`, `truncated`, ...). `shown` is
     what the client gets if no other account answers. `answer` is the vendor's own reply (status,
-    headers, body) when it may pass to the client unchanged: the caller was at fault.
+    headers, body) when it may pass to the client unchanged: the caller was at fault. `told` is the
+    start of the vendor's body whoever was at fault, for the operator's rules; never shown.
+
+    `harm` is what the failure does to the account's health: an account's fault has one, and of a
+    provider's those that count at once (529, silence, a blocked way); None leaves it alone.
+    `again`: see `Next.SAME_ACCOUNT`.
     """
 
     def __init__(  # noqa: PLR0913  an error carries all that its catcher decides by
@@ -131,6 +141,9 @@ class UpstreamError(Sub2APIError):
         fault: Fault = Fault.PROVIDER,
         status: int | None = None,
         answer: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None,
+        harm: Harm | None = None,
+        again: float | None = None,
+        told: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.then = then
@@ -139,6 +152,9 @@ class UpstreamError(Sub2APIError):
         self.fault = fault
         self.status = status
         self.answer = answer
+        self.harm = harm
+        self.again = again
+        self.told = told
 
 
 class TransportError(Sub2APIError):

@@ -106,7 +106,7 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
         answer.waited_upstream += clock.monotonic() - began
         walk.tally.upstream_request_id = _upstream_id(response)
         if not 200 <= response.status < 300:
-            await _judge(account, response)
+            await _judge(account, response, clock.now())
         if not (plan.stream and is_event_stream(response)):
             return await relay_whole(response, plan, answer, walk.tally)
         relay = StreamRelay(response, plan, answer, walk.tally)
@@ -121,11 +121,11 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
         response.close()
 
 
-async def _judge(account: Account, response: Response) -> NoReturn:
+async def _judge(account: Account, response: Response, now: float) -> NoReturn:
     """Raise the UpstreamError that a refusal means."""
     response.idle = ERROR_BODY_SECONDS
     body = await _error_body(response)
-    raise BY_NAME[account.platform].judge(response.status, response.headers, body)
+    raise BY_NAME[account.platform].judge(response.status, response.headers, body, now)
 
 
 async def _error_body(response: Response) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from sub2api.errors import UpstreamError
 from sub2api.model.accounts import Account, PlatformName
+from sub2api.model.health import UsageWindow
 from sub2api.model.routes import Operation, Wire
 from sub2api.transport.messages import Headers, Request
 
@@ -43,9 +44,11 @@ class Platform:
 
     `serves` are the wires it speaks natively. `request(outgoing, account)` is the request without
     its body: URL, credential and headers; `edit(outgoing)` is what has to be done to such bodies,
-    None for nothing. `judge(status, headers, body)` classifies a refusal (status >= 400): pure, no
-    state. `models_request(account)` asks for the account's model list; `model_ids(body)` reads the
-    answer. `probe(account, model)` is the smallest possible generation.
+    None for nothing. `judge(status, headers, body, now)` classifies a refusal (status >= 300):
+    pure, no state. `windows(headers, now)` is what a reply says of the account's usage windows, ()
+    at once if it says nothing. `now` is in seconds since 1970. `models_request(account)` asks for
+    the account's model list; `model_ids(body)` reads the answer. `probe(account, model)` is the
+    smallest possible generation.
     """
 
     name: PlatformName
@@ -53,7 +56,8 @@ class Platform:
     serves: frozenset[Wire]
     request: Callable[[Outgoing, Account], Request]
     edit: Callable[[Outgoing], Edit | None]
-    judge: Callable[[int, Headers, bytes], UpstreamError]
+    judge: Callable[[int, Headers, bytes, float], UpstreamError]
+    windows: Callable[[Headers, float], tuple[UsageWindow, ...]]
     models_request: Callable[[Account], Request]
     model_ids: Callable[[bytes], list[str]]
     probe: Callable[[Account, str], Request]

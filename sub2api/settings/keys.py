@@ -147,6 +147,23 @@ class Redis:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """What happens to accounts whose replies come too late, or fall silent."""
+
+    enabled: bool = key(
+        False, "Count stalls per account; off, they count like broken connections.", SWITCH
+    )
+    window_minutes: int = key(10, "Minutes within which stalls are counted.", whole(1, 1440))
+    threshold: int = key(3, "Stalls within them that are too many.", whole(1, 1000))
+    action: str = key(
+        "rest",
+        "What follows: `rest` for a while, or `error` until an operator has looked.",
+        one_of("rest", "error"),
+    )
+    rest_minutes: int = key(5, "Minutes of that rest.", whole(1, 1440))
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Limits and deadlines of relayed calls."""
 
@@ -178,6 +195,7 @@ class Gateway:
     )
     slot_wait_seconds: float = key(30.0, "Longest wait for a free slot.", seconds(0))
     max_waiting: int = key(100, "Calls that may wait per queue.", whole(0, 100_000))
+    stall: Stall = section(Stall)
 
 
 @dataclass(frozen=True, slots=True)

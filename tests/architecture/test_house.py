@@ -28,7 +28,6 @@ COVERED_BY_JOURNEYS = {
     "sub2api/gateway/credentials.py",
     "sub2api/gateway/departure.py",
     "sub2api/gateway/estimates.py",
-    "sub2api/gateway/failures.py",
     "sub2api/gateway/legs.py",
     "sub2api/gateway/metering.py",
     "sub2api/gateway/models.py",

@@ -11,6 +11,7 @@ from sub2api.platforms.anthropic.requests import (
     models_request,
     probe,
 )
+from sub2api.platforms.anthropic.windows import windows_of
 from sub2api.platforms.interface import Platform
 
 PLATFORM = Platform(
@@ -20,6 +21,7 @@ PLATFORM = Platform(
     request=build,
     edit=lambda _: None,
     judge=judge,
+    windows=windows_of,
     models_request=models_request,
     model_ids=model_ids,
     probe=probe,

@@ -20,6 +20,7 @@ PLATFORM = Platform(
     request=build,
     edit=lambda _: None,
     judge=judge,
+    windows=lambda headers, now: (),
     models_request=models_request,
     model_ids=model_ids,
     probe=probe,

@@ -13,6 +13,7 @@ from sub2api.platforms.openai.requests import (
     models_request,
     probe,
 )
+from sub2api.platforms.openai.windows import windows_of
 
 PLATFORM = Platform(
     name="openai",
@@ -21,6 +22,7 @@ PLATFORM = Platform(
     request=build,
     edit=edit_of,
     judge=judge,
+    windows=windows_of,
     models_request=models_request,
     model_ids=model_ids,
     probe=probe,
