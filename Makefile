@@ -18,6 +18,7 @@ dev: ## The same, restarted whenever the source changes
 
 test: ## Set up, then run the whole suite with its coverage floors
 	@sh tools/setup.sh dev
+	@sh tools/services.sh
 	@sh tools/test.sh
 
 check: ## Format, lint, types, layers and the architecture's own tests

@@ -9,7 +9,7 @@ from sub2api.gateway.call import Call
 from sub2api.gateway.credentials import key_of
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.scheduling import MOST_CANDIDATES, slot, slot_of
-from sub2api.live.interfaces import Entry, Granted, Refused, Slot
+from sub2api.live.interfaces import Entry, Granted, Place, Refused, Slot
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
 
@@ -44,24 +44,29 @@ async def enter(
     places = _places(user.id, user.concurrency, key.id, key.concurrency)
     entry = Entry(
         call.id,
-        places,
-        tuple([slot_of(candidate.account) for candidate in shortlist]),
-        places[0].name,
-        settings.slot_wait_seconds,
-        settings.max_waiting,
+        user.id,
+        key.id,
+        slots=places,
+        candidates=_candidates(shortlist),
+        wait=settings.slot_wait_seconds,
+        max_waiting=settings.max_waiting,
     )
     decision = await parts.live.enter(entry)
     if isinstance(decision, Granted):
         return shortlist[decision.candidate], decision.waited
+    assert isinstance(decision, Refused)  # noqa: S101  asked without budgets and bindings
     raise _busy(decision)
 
 
 async def another(parts: Parts, call: Call, ranking: list[Candidate]) -> Candidate | None:
     """Move the call to the first account with a free place, without waiting; None if all full."""
     shortlist = ranking[:MOST_CANDIDATES]
-    slots = tuple(slot_of(candidate.account) for candidate in shortlist)
-    decision = await parts.live.swap(call.id, slots)
+    decision = await parts.live.swap(call.id, _candidates(shortlist))
     return shortlist[decision.candidate] if isinstance(decision, Granted) else None
+
+
+def _candidates(shortlist: list[Candidate]) -> tuple[Place, ...]:
+    return tuple([Place(each.account.id, (slot_of(each.account),)) for each in shortlist])
 
 
 @lru_cache(8192)

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Make sure that the servers which tests start for themselves are installed: redis-server.
+# As root on Debian or Ubuntu it installs what is missing; otherwise it says what to install.
+set -eu
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+missing=
+has redis-server || missing="$missing redis-server"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! has apt-get; then
+    echo "Tests need these programs, and they were not found:$missing. Install them, for example:" \
+        "sudo apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+
+echo "Installing what tests need:$missing ..."
+apt-get update -qq
+# Tests start servers of their own: the packages' services need not run beside them.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+fi
+# shellcheck disable=SC2086  # a list of words
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
