@@ -182,6 +182,17 @@ def test_when_all_rest_the_earliest_end_is_told(more: int) -> None:
     assert fleet.rank() == [1]
 
 
+def test_a_rest_that_grows_or_shrinks_moves_the_earliest_end() -> None:
+    fleet = Fleet([account(1), account(2)])
+    fleet.health.rest(1, START + 60)
+    fleet.health.rest(2, START + 90)
+    assert fleet.ranking().earliest == START + 60
+    fleet.health.rest(1, START + 120)
+    assert fleet.ranking().earliest == START + 90
+    fleet.health.rest(2, START + 30)
+    assert fleet.ranking().earliest == START + 30
+
+
 def test_nobody_there_is_no_rest_that_ends() -> None:
     fleet = Fleet([account(1, status="disabled")])
     assert fleet.ranking().earliest is None

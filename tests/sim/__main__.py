@@ -27,7 +27,7 @@ def main() -> int:
     drawn: Path | None = asked.pop("chart")
     result = simulate(Scale(**asked))
     print(table(result.found))
-    print(f"\n{result.scale} in {result.seconds:.0f} s")
+    print(f"\n{result.scale}: {result.seconds:.0f} s of CPU time")
     if drawn is not None:
         drawn.write_text(chart(result.measures.samples), encoding="utf-8")
     return 0 if all(each.met for each in result.found) else 1

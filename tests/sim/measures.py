@@ -91,8 +91,8 @@ def findings(
     samples = measures.samples
     idle = sum(each.idle for each in samples) / (accounts * len(samples))
     answered = sum(measures.by_account.values())
-    waits = sorted(measures.waits)
-    p99 = waits[int(0.99 * len(waits))] if waits else 0.0
+    waits = sorted(measures.waits) or [0.0]
+    median, p99 = waits[len(waits) // 2], waits[int(0.99 * len(waits))]
     rate = measures.decisions / measures.decision_seconds
     kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(refusals.items()))
     return [
@@ -114,12 +114,15 @@ def findings(
             "calls refused in all",
             f"{measures.refusals:,}, {measures.gave_up:,} of them after eleven attempts",
         ),
-        Finding("calls that waited", f"{len(waits):,}; p99 of their waits {p99:.1f} s"),
+        Finding(
+            "calls that waited",
+            f"{len(measures.waits) / measures.calls:.2%}: half {median:.0f} s, p99 {p99:.0f} s",
+        ),
         Finding("time of accounts without a call", f"{idle:.1%}"),
         Finding("most accounts at rest at once", f"{max(each.resting for each in samples):,}"),
         Finding("most calls under way at once", f"{max(each.active for each in samples):,}"),
-        Finding("decisions a second, choosing alone", f"{rate:,.0f}"),
-        Finding("decisions a second, everything simulated", f"{measures.decisions / took:,.0f}"),
+        Finding("decisions a second of CPU time, choosing alone", f"{rate:,.0f}"),
+        Finding("the same with everything that is simulated", f"{measures.decisions / took:,.0f}"),
     ]  # fmt: skip
 
 
