@@ -1,6 +1,6 @@
 # One word each; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check bench bench-peers soak attacks fuzz zipapp prices settings-doc test-bare clean
+.PHONY: help setup run dev test check bench bench-peers soak attacks sim fuzz zipapp prices settings-doc test-bare clean
 
 help: ## Print these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,10 @@ soak: ## Ten minutes of mixed load on a vendor in a bad mood: does anything grow
 attacks: ## Slow clients, floods and large bodies: does everybody else notice? (minutes; a quiet machine)
 	@sh tools/setup.sh dev
 	@.venv/bin/python -m pytest -q tests/attacks $(ARGS)
+
+sim: ## A day of a thousand accounts in virtual time: fair, faithful to caches, nobody refused in vain? (ARGS=...)
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m tests.sim $(ARGS)
 
 fuzz: ## Fuzz the request side, then the reply side (ARGS="--minutes 15 --seed 1")
 	@sh tools/setup.sh dev

@@ -70,6 +70,7 @@ class Scheduler:
         self._admits = admits
         self._facts = Facts(health, live.load, catalogue.last_used, clock.chance, admits)
         self._pools: OrderedDict[tuple[object, ...], Pool] = OrderedDict()
+        self._held = 0
         self._snapshot = catalogue.snapshot
         self._touches: list[int] = []
         self._forgotten = 0
@@ -173,11 +174,12 @@ class Scheduler:
         if self._catalogue.snapshot is not self._snapshot:
             self._snapshot = self._catalogue.snapshot
             self._pools.clear()
+            self._held = 0
         asked = (caller.key.group_ids, platforms, model)
         pool = self._pools.get(asked)
         if pool is None or now >= pool.valid_until:
-            pool = self._pools[asked] = self._made(caller, platforms, model, now)
-            self._bounded(asked)
+            pool = self._made(caller, platforms, model, now)
+            self._keep(asked, pool)
             return pool
         self._pools.move_to_end(asked)
         if len(pool.members) > 1:
@@ -192,13 +194,13 @@ class Scheduler:
         pool.seen = self._forgotten + len(self._touches)
         return pool
 
-    def _bounded(self, newest: tuple[object, ...]) -> None:
-        """Let the pools go that were asked longest ago, until the others are within bounds."""
-        pools = self._pools
-        pools.move_to_end(newest)
-        held = sum(1 + len(pool.members) for pool in pools.values())
-        while held > MOST_MEMBERS and len(pools) > 1:
-            held -= 1 + len(pools.popitem(last=False)[1].members)
+    def _keep(self, asked: tuple[object, ...], pool: Pool) -> None:
+        """Keep a pool; let those go that were asked longest ago, until all are within bounds."""
+        pools, old = self._pools, self._pools.pop(asked, None)
+        self._held += _size(pool) - (0 if old is None else _size(old))
+        pools[asked] = pool
+        while self._held > MOST_MEMBERS and len(pools) > 1:
+            self._held -= _size(pools.popitem(last=False)[1])
 
     def _caught_up(self, pool: Pool, now: float) -> None:
         missed = pool.seen - self._forgotten
@@ -219,3 +221,7 @@ class Scheduler:
             oldest = len(touches) // 2
             del touches[:oldest]
             self._forgotten += oldest
+
+
+def _size(pool: Pool) -> int:
+    return 1 + len(pool.members)

@@ -10,7 +10,7 @@ from sub2api.gateway.scheduling import Ranking, Scheduler, admits_all
 from sub2api.model.accounts import Account, Group
 from sub2api.model.callers import ApiKey, Caller, User
 from sub2api.upstream.catalogue import Catalogue, Snapshot
-from tests.fakes.health import FakeHealth
+from tests.fakes.set_health import FakeHealth
 
 PLATFORMS = ("anthropic",)
 MODEL = "claude-sonnet-4-5"

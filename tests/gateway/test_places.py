@@ -15,7 +15,7 @@ from sub2api.model.health import UsageWindow
 from sub2api.model.limits import Limits
 from sub2api.upstream.catalogue import Candidate
 from tests.fakes.clocks import StandingClock
-from tests.fakes.health import FakeHealth
+from tests.fakes.set_health import FakeHealth
 from tests.gateway.test_budgets import NOW
 
 

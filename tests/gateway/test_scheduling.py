@@ -181,6 +181,17 @@ def test_when_all_rest_the_earliest_end_is_told(more: int) -> None:
     assert fleet.rank() == [1]
 
 
+def test_a_rest_that_grows_or_shrinks_moves_the_earliest_end() -> None:
+    fleet = Fleet([account(1), account(2)])
+    fleet.health.rest(1, START + 60)
+    fleet.health.rest(2, START + 90)
+    assert fleet.ranking().earliest == START + 60
+    fleet.health.rest(1, START + 120)
+    assert fleet.ranking().earliest == START + 90
+    fleet.health.rest(2, START + 30)
+    assert fleet.ranking().earliest == START + 30
+
+
 def test_nobody_there_is_no_rest_that_ends() -> None:
     fleet = Fleet([account(1, status="disabled")])
     assert fleet.ranking().earliest is None
@@ -308,6 +319,22 @@ def test_a_full_window_keeps_new_sessions_away_and_its_reserve_is_for_bound_ones
     spent[1] = 0
     fleet.clock.at += 0.25
     assert fleet.rank()[0] == 1
+
+
+def test_a_call_looks_at_what_was_touched_and_at_nothing_else() -> None:
+    accounts = [account(number, concurrency=5, group_ids=(7,)) for number in range(1, 401)]
+    others = [account(number, concurrency=5, group_ids=(8,)) for number in range(401, 801)]
+    fleet = Fleet(accounts + others, [group(7), group(8)], (7,))
+    for number in range(1, 101):
+        chosen = fleet.rank()[0]
+        fleet.loads.add(chosen, 1)
+        fleet.use(chosen)
+        fleet.loads.add(400 + number, 1)
+        if number > 50:
+            fleet.loads.add(chosen, -1)
+            fleet.health.asked = 0
+            fleet.rank(bound=1)
+            assert fleet.health.asked <= 1
 
 
 def test_the_pools_are_bounded_and_each_knows_its_own_past(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ class FakeHealth:
         self.rests: dict[tuple[int, str], Rest] = {}
         self.slow: set[int] = set()
         self.lowered: dict[int, int] = {}
+        self.asked = 0
         self._watchers: list[Callable[[int], None]] = []
 
     def rest(self, account_id: int, until: float, model: str = "", cause: str = "burst") -> None:
@@ -40,6 +41,7 @@ class FakeHealth:
         self._tell(account_id)
 
     def rest_of(self, account: Account, model: str, now: float) -> Rest | None:
+        self.asked += 1
         if not self.rests:
             return None
         found = [self.rests.get((account.id, each)) for each in ("", model)]
