@@ -102,7 +102,8 @@ class Entry(msgspec.Struct, frozen=True):
     in line for one that asks again.
 
     A binding (`sticky`) to `candidates[0]` is waited for before anything else: `Sticky.wait`
-    seconds, if fewer than `Sticky.max_waiting` calls wait for that account in this way.
+    seconds, if fewer than `Sticky.max_waiting` calls wait for that account in this way, and if it
+    is somebody's leaving, not time (a window), that makes room there.
     """
 
     call_id: str

@@ -477,6 +477,11 @@ function run.e(args)
     return { 1, unpack_(held)[4], usage(entry[5], 0), usage(entry[5], 1), bound_to(sticky) }
   end
   local reply, full, after, waits = try(me, entry, only_first and not last)
+  if arrival == 0 and only_first and not reply and after then
+    -- a binding is waited for where somebody's leaving makes room: that is soon, time is not
+    only_first = false
+    reply, full, after, waits = try(me, entry, false)
+  end
   if reply or not waits then
     stop_waiting(entry[1])
     return reply or refused(entry, full, after, 0, 0)

@@ -299,6 +299,18 @@ async def test_the_bound_account_is_waited_for_before_another_is_taken(live: Liv
     assert decision.candidate == 0
 
 
+async def test_the_bound_account_is_not_waited_for_where_only_time_makes_room(live: Live) -> None:
+    window = Window("rpm:account:1", 1)
+    mine = place(1, 9, windows=(window,))
+    await granted(live, entry("a", mine, sticky=sticky()))
+    other = await granted(live, entry("b", mine, place(2), sticky=sticky(expected=1)))
+    assert (other.candidate, other.waited) == (1, 0.0)
+    assert live.bound("session") == 1
+    alone = await refused(live, entry("c", mine, sticky=sticky(expected=1), wait=0.0))
+    assert alone.queue_full
+    assert alone.retry_after is not None
+
+
 async def test_an_account_a_binding_to_which_is_void_is_not_waited_for(live: Live) -> None:
     await granted(live, entry("a", sticky=sticky()))
     void = sticky(expected=1, unusable=frozenset({1}))
