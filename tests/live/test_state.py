@@ -7,6 +7,7 @@ import random
 
 import msgspec
 import pytest
+import redis.asyncio as aioredis
 
 from sub2api.live.interfaces import (
     Bound,
@@ -19,6 +20,8 @@ from sub2api.live.interfaces import (
     Slot,
     Window,
 )
+from sub2api.live.redis import RedisLive
+from tests.fakes.redis_server import RedisServer
 from tests.live.kit import count, sticky
 
 LIMITS = {"user:1": 6, "user:2": 4, "key:1": 3, "account:1": 2, "account:2": 1, "group:1": 4}
@@ -27,8 +30,8 @@ LIMITS = {"user:1": 6, "user:2": 4, "key:1": 3, "account:1": 2, "account:2": 1, 
 class Crowd:
     """Callers who enter, swap, leave, cancel and repeat themselves at random."""
 
-    def __init__(self, live: Live, seed: int) -> None:
-        self._live = live
+    def __init__(self, lives: list[Live], seed: int) -> None:
+        self._lives = lives
         self._chance = random.Random(seed)
         self._held: dict[str, int] = dict.fromkeys(LIMITS, 0)
         self._sure: dict[str, list[Slot]] = {}
@@ -66,7 +69,8 @@ class Crowd:
             self._sure[call_id] = kept
 
     async def caller(self, call_id: str) -> None:
-        chance, live = self._chance, self._live
+        chance = self._chance
+        live = chance.choice(self._lives)
         user = chance.randint(1, 2)
         slots = (Slot(f"user:{user}", LIMITS[f"user:{user}"]), Slot("key:1", LIMITS["key:1"]))
         entry = Entry(
@@ -86,10 +90,10 @@ class Crowd:
         if isinstance(decision, Granted):
             self.granted += 1
             self._take(call_id, (*slots, *entry.candidates[decision.candidate].slots))
-            await self._stay(call_id)
+            await self._stay(live, call_id)
 
-    async def _stay(self, call_id: str) -> None:
-        chance, live = self._chance, self._live
+    async def _stay(self, live: Live, call_id: str) -> None:
+        chance = self._chance
         await asyncio.sleep(chance.choice([0, 0, 0.003]))
         if chance.random() < 0.3:
             self._drop(call_id, ("account", "group"))
@@ -106,12 +110,39 @@ class Crowd:
             await live.leave(call_id, tokens=chance.randint(0, 30))
 
 
+async def run(crowd: Crowd) -> None:
+    for turn in range(4):
+        await asyncio.gather(*(crowd.caller(f"{turn}.{number}") for number in range(40)))
+    assert crowd.granted > 10
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_no_limit_is_passed_and_nothing_is_left(live: Live, seed: int) -> None:
-    crowd = Crowd(live, seed)
-    for turn in range(4):
-        callers = [crowd.caller(f"{turn}.{number}") for number in range(40)]
-        await asyncio.gather(*callers)
-    assert crowd.granted > 40
+    await run(Crowd([live], seed))
     for name in LIMITS:
         await count(live, name, 0)
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+async def test_two_processes_together_pass_no_limit_and_leave_nothing_in_redis(
+    shared: RedisLive, other: RedisLive, redis_server: RedisServer, prefix: str, seed: int
+) -> None:
+    await run(Crowd([shared, other], seed))
+    async with (
+        asyncio.timeout(10),
+        aioredis.Redis.from_url(redis_server.url, decode_responses=True) as client,
+    ):
+        # Sessions, windows and bindings end by themselves; the rest must be gone.
+        own = "{" + prefix + "}:"
+        kept = ("w:", "y:", "s:", "served", "procs", "tickets", "arrivals")
+        left = {"some": ""}
+        while left:
+            left = {}
+            async for key in client.scan_iter(own + "*"):
+                name = key.removeprefix(own)
+                if name.startswith("h:"):
+                    if await client.hkeys(key) != [""]:
+                        left[name] = key
+                elif not name.startswith(kept):
+                    left[name] = key
+            await asyncio.sleep(0.05)
