@@ -136,20 +136,20 @@ async def test_an_outline_of_nothing_long_is_no_copy() -> None:
     ids=["one string", "backslashes", "no end", "escaped quotes", "many strings"],
 )
 async def test_an_outline_holds_nobody_up(body: bytes) -> None:
-    longest, before = 0.0, time.perf_counter()
+    longest, before = 0.0, time.thread_time()
 
     async def beat() -> None:
         nonlocal longest, before
         while True:
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.thread_time()
             longest, before = max(longest, now - before), now
 
     beating = asyncio.create_task(beat())
     found = await outline(body)
     beating.cancel()
     assert b'{"model":"m","x":' in found
-    assert longest < 0.3  # on a machine that does a hundred other things
+    assert longest < 0.3  # of this thread's own time: the machine may do other things
 
 
 @pytest.mark.parametrize("size", [10, 3 << 20])
