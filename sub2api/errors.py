@@ -110,7 +110,7 @@ class Next(Enum):
 
     SAME_ACCOUNT = "same_account"
     """Ask the same account again after `UpstreamError.again` seconds, twice at most in one call;
-    then as OTHER_ACCOUNT. Its harm counts only once it is not asked again."""
+    then as OTHER_ACCOUNT. Its harm keeps other calls away meanwhile; a success then ends it."""
     OTHER_ACCOUNT = "other_account"
     """Try the next candidate, as long as the reply is not answered."""
     GIVE_UP = "give_up"

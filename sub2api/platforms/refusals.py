@@ -92,6 +92,7 @@ DEFAULTS: dict[int, Verdict] = {
     503: BUSY,
     529: BUSY,
 }
+_NO_BALANCE = ("insufficient balance", "no resource package", "please recharge")
 _HARM: dict[int, tuple[HarmKind, str, str]] = {
     401: ("error", "credential", "Authentication failed (401): "),
     402: ("error", "payment", "Payment required (402): "),
@@ -123,6 +124,21 @@ def default(refusal: Refusal) -> UpstreamError:
         return out_of_use(refusal, verdict, cause, title)
     wait = believed(retry_after_of(refusal.headers))
     return rest(refusal, verdict, cause, None if wait is None else refusal.now + wait)
+
+
+def of_relays(refusal: Refusal) -> UpstreamError | None:
+    """Return what hosts that relay to others mean, whatever wire they speak; None: nothing special.
+
+    Their balance is a quota that is filled up again, and a model that they do not have is answered
+    with 503: it must not look like an overload, or one caller's typing error rests the account.
+    """
+    if refusal.status in {403, 429} and refusal.says(*_NO_BALANCE):
+        return rest(refusal, USED_UP, "quota", None)
+    if refusal.status == 503 and (
+        "model_not_found" in refusal.words or refusal.says("no available channel for model")
+    ):
+        return error_from(refusal, NOT_PERMITTED)
+    return None
 
 
 def blocked(refusal: Refusal) -> UpstreamError:

@@ -48,6 +48,7 @@ class Health:
         self._origin = clock.new_id("health-")
         self._writer = Writer(records, wire, self._origin)
         self._resting: dict[int, dict[str, Cooldown]] = {}
+        self._out_of_use: dict[int, Cooldown] = {}
         self._proxies: dict[int, Cooldown] = {}
         self._behind: dict[int, tuple[int, ...]] = {}
         self._cleared: dict[int, float] = {}
@@ -72,7 +73,8 @@ class Health:
         if not rests:
             return None
         last = max(rests, key=lambda each: each.until)
-        return Rest(last.until, last.cause, last.detail, last.model)
+        out_of_use = self._out_of_use.get(account.id) is last
+        return Rest(last.until, last.cause, last.detail, last.model, out_of_use)
 
     def half_open(self, account: Account, model: str, now: float) -> bool:
         """Whether a rest of it is over, and no call has succeeded since: one call at a time."""
@@ -82,7 +84,7 @@ class Health:
         return any(each.until <= now for each in self._rests(account, model))
 
     def failed(self, account: Account, model: str, error: UpstreamError) -> None:
-        """Take an attempt that failed and is not repeated with the same account.
+        """Take an attempt that failed.
 
         Its harm counts; without one, a provider's fault does. A caller's fault is nothing.
         """
@@ -249,7 +251,7 @@ class Health:
 
     def _put_out_of_use(self, account_id: int, cause: str, detail: str, now: float) -> None:
         row = Cooldown(account_id, "", cause, now, now + OUT_OF_USE_SECONDS, 1, detail)
-        self._resting.setdefault(account_id, {})[""] = row
+        self._resting.setdefault(account_id, {})[""] = self._out_of_use[account_id] = row
         self._writer.out_of_use(row)
         log.warning("account is out of use", extra={"account": account_id, "reason": detail})
         self._tell(account_id)
@@ -292,6 +294,8 @@ class Health:
             return
         if news.origin == self._origin:
             return
+        for row in news.out_of_use:
+            self._out_of_use[row.account_id] = row
         for row in (*news.cooldowns, *news.out_of_use):
             if self._take(row):
                 self._tell(row.account_id)
@@ -326,6 +330,8 @@ class Health:
         ]
         for model in void:
             self._drop(account_id, model)
+            if not model:
+                self._out_of_use.pop(account_id, None)
         if void:
             self._failures.broken(account_id)
             self._tell(account_id)

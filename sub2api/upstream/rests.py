@@ -13,12 +13,15 @@ class Rest(msgspec.Struct, frozen=True):
     """Why an account may not be asked now. `until` is in seconds since 1970.
 
     `model` is the upstream model that rests, "" for the whole account (or its proxy).
+    `out_of_use`: it waits for an operator, not for `until`; that is only how long this process
+    leaves it alone until the store says so. No client should be told to come again then.
     """
 
     until: float
     cause: str
     detail: str
     model: str
+    out_of_use: bool = False
 
 
 class Schedule(NamedTuple):

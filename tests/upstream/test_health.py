@@ -81,7 +81,7 @@ def test_a_models_rest_leaves_the_other_models_alone() -> None:
     assert (until(ward, model="m"), until(ward, model="other")) == (100, None)
     rest = ward.health.rest_of(A, "m", ward.clock.at)
     assert rest is not None
-    assert (rest.cause, rest.model) == ("quota", "m")
+    assert (rest.cause, rest.model, rest.out_of_use) == ("quota", "m", False)
     ward.clock.at += 101
     assert (half_open(ward), half_open(ward, model="other")) == (True, False)
     ward.health.succeeded(A, "other", ward.clock.at)
@@ -110,6 +110,9 @@ async def test_an_account_out_of_use_is_felt_at_once_and_marked_in_the_store() -
     ward = Ward()
     ward.health.harmed(A, "m", Harm("error", "credential", detail="Authentication failed (401): x"))
     assert until(ward) == 600
+    rest = ward.health.rest_of(A, "m", ward.clock.at)
+    assert rest is not None
+    assert rest.out_of_use
     assert ward.changed == [1]
     await ward.health.close()
     assert ward.records.out_of_use == {1: "Authentication failed (401): x"}

@@ -93,6 +93,9 @@ async def test_other_processes_hear_of_rests_and_their_ends_and_do_not_write_the
     ward.health.harmed(account(2), "m", Harm("error", "payment", detail="Payment required"))
     await ward.health.close()
     assert (until(other), until(other, account(2))) == (5.0, 600.0)
+    told = other.health.rest_of(account(2), "m", ward.clock.at)
+    assert told is not None
+    assert told.out_of_use
     assert other.changed == [1, 2]
     writes = len(ward.records.writes)
     await other.health.close()

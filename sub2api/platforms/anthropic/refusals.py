@@ -19,6 +19,7 @@ from sub2api.platforms.refusals import (
     blocked,
     default,
     error_from,
+    of_relays,
     out_of_use,
     rest,
 )
@@ -45,11 +46,8 @@ def judge(status: int, headers: Headers, body: bytes, now: float) -> UpstreamErr
         return error_from(refusal, NOT_PERMITTED)
     if status in {400, 403} and refusal.says("organization has been disabled"):
         return out_of_use(refusal, DISABLED, "disabled", f"Organization disabled ({status}): ")
-    if status == 400:
-        return _bad_request(refusal)
-    if status == 403:
-        return _forbidden(refusal)
-    return _limited(refusal) if status == 429 else default(refusal)
+    by_status = {400: _bad_request, 403: _forbidden, 429: _limited}.get(status, default)
+    return of_relays(refusal) or by_status(refusal)
 
 
 def _bad_request(refusal: Refusal) -> UpstreamError:
@@ -62,6 +60,8 @@ def _bad_request(refusal: Refusal) -> UpstreamError:
 
 
 def _forbidden(refusal: Refusal) -> UpstreamError:
+    if "billing_error" in refusal.words:
+        return rest(refusal, USED_UP, "quota", None)  # another gateway's limits, as ours are told
     if refusal.says("request not allowed", "unsupported region", "not available in your"):
         return blocked(refusal)
     if refusal.says("token has been revoked", "token has expired"):

@@ -20,6 +20,7 @@ from sub2api.platforms.refusals import (
     blocked,
     default,
     error_from,
+    of_relays,
     out_of_use,
     rest,
 )
@@ -40,7 +41,12 @@ _OUT_OF_USE = (
     ),
     (frozenset({"invalid_api_key"}), CREDENTIAL, "credential", "Authentication failed"),
 )
-_NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_NO_MONEY = frozenset(
+    {
+        "insufficient_quota", "billing_hard_limit_reached",
+        "insufficient_user_quota", "exceeded_current_quota_error",  # compatible hosts
+    }
+)  # fmt: skip
 _NO_SUCH_MODEL = frozenset({"model_not_found", "unsupported_model"})
 _REGION = frozenset({"unsupported_country_region_territory"})
 _NOT_ABOUT_THE_CREDENTIAL = (
@@ -57,9 +63,12 @@ _PER_DAY = ("requests per day", "tokens per day", "(rpd)", "(tpd)")
 def judge(status: int, headers: Headers, body: bytes, now: float) -> UpstreamError:
     """Classify a refusal. Its code tells more than its status."""
     refusal = read(status, headers, body, now)
-    if status in {401, 402, 403, 429}:
-        return _by_code(refusal) or (_limited(refusal) if status == 429 else default(refusal))
-    return default(refusal)
+    found = of_relays(refusal)
+    if found is None and status in {401, 402, 403, 429}:
+        found = _by_code(refusal)
+    if found is not None:
+        return found
+    return _limited(refusal) if status == 429 else default(refusal)
 
 
 def _by_code(refusal: Refusal) -> UpstreamError | None:
