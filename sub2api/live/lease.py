@@ -48,11 +48,15 @@ class Link(Protocol):
 class Lease:
     """Asks the shared state, keeps this process registered there, and looks for its return.
 
-    `held` returns all that this process holds there.
+    `held` returns all that this process holds there. `turned` is called whenever it has gone away
+    or come back.
     """
 
-    def __init__(self, link: Link, held: Callable[[], Iterable[Mine]]) -> None:
+    def __init__(
+        self, link: Link, held: Callable[[], Iterable[Mine]], turned: Callable[[], None]
+    ) -> None:
         self.away = False
+        self._turned = turned
         self._link = link
         self._held = held
         self._owed = Owed()
@@ -104,7 +108,7 @@ class Lease:
         What had to wait may have been done already: only what can be repeated is told so.
         """
         try:
-            answer = await self.ask(operation, arguments)
+            answer = await self.ask(operation[0], arguments)
         except Away:
             self.owe(operation, call_id, arguments)
             return True
@@ -124,6 +128,7 @@ class Lease:
                 error,
             )
             self._lost.set()
+            self._turned()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run work beside; `close` waits for it."""
@@ -162,6 +167,7 @@ class Lease:
         if self.away:
             self.away = False
             log.warning("Redis is back: limits are shared again")
+            self._turned()
 
     async def _register(self) -> None:
         """Say what all calls of this process hold. Raises Away."""

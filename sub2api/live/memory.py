@@ -55,7 +55,12 @@ class MemoryLive:
             return Unfilled(tuple(unfilled))
         if self._line:
             # Time frees windows and sessions, and tells nobody: those who wait go first.
-            self._wake(name for place in entry.candidates for name in _names(place))
+            self._wake(
+                name
+                for place in entry.candidates
+                if place.windows or place.sessions is not None
+                for name in _names(place)
+            )
         first_only = bound != 0 and self._may_wait_for(bound, entry)
         outcome = self._try(entry, first_only=first_only)
         if isinstance(outcome, Granted):
@@ -235,6 +240,8 @@ class MemoryLive:
         candidates, sticky = entry.candidates, entry.sticky
         if sticky is None or not candidates or candidates[0].account_id != bound:
             return False
+        if bound in sticky.unusable:
+            return False
         return self._line.for_binding(bound) < sticky.max_waiting
 
     async def _wait_or_refuse(self, entry: Entry, full: Full, first_only: bool) -> Decision:
@@ -304,19 +311,33 @@ class MemoryLive:
         """Let in those who waited for what has become free, each time the next in line."""
         if not self._line:
             return
-        names = list(freed)
-        while self._wake_one(names):
+        names = set(freed)
+        while names and self._wake_one(names):
             pass
 
-    def _wake_one(self, names: list[str]) -> bool:
+    def _wake_one(self, names: set[str]) -> bool:
+        """Let in the next who waits for any of these; what is found full is taken off them."""
         for waiter in self._line.in_order(names):
             outcome = self._try(waiter.entry, first_only=waiter.first_only)
             if isinstance(outcome, Granted):
                 self._decide(waiter, outcome)
+                self._take_off_full(names, waiter.entry)
                 return True
             if not outcome.waits:
                 self._decide(waiter, self._refused(waiter.entry, outcome))
+            elif outcome.retry_after is None:
+                names.discard(outcome.name)
+                if not names:
+                    return False
         return False
+
+    def _take_off_full(self, names: set[str], entry: Entry) -> None:
+        """Take off the slots that are full now that this call is in: nobody needs to be asked."""
+        active = self._counters.active
+        place = self._holdings[entry.call_id].place
+        for slot in (*entry.slots, *(place.slots if place is not None else ())):
+            if 0 < slot.limit <= active.get(slot.name, 0):
+                names.discard(slot.name)
 
     def _undo(self, call_id: str) -> None:
         """Take back a grant that its call did not live to see."""

@@ -63,7 +63,7 @@ class Picture:
         self.done()
         if self.watchers:
             changed = {name for name, _ in before.items() ^ self._loads.items()}
-            self._tell({name.removeprefix("?") for name in changed})
+            self.told({name.removeprefix("?") for name in changed})
 
     def done(self) -> None:
         """No new picture is on its way any more, whether it came or not."""
@@ -79,9 +79,10 @@ class Picture:
                 self._loads[name] = count
             else:
                 self._loads.pop(name, None)
-        self._tell(names)
+        self.told(names)
 
-    def _tell(self, names: Iterable[str]) -> None:
+    def told(self, names: Iterable[str]) -> None:
+        """Tell the watchers that these slots' loads may have changed."""
         for changed in self.watchers:
             for name in names:
                 changed(name)

@@ -15,7 +15,7 @@
 --   tickets      zset    arrival -> until when that place in line is kept;  arrivals  string
 
 local P = KEYS[1] .. ':'
-local call, pack, unpack_ = redis.call, cmsgpack.pack, cmsgpack.unpack
+local call, pack, unpack_, unpack = redis.call, cmsgpack.pack, cmsgpack.unpack, unpack
 local me = ARGV[2]
 local time = call('TIME')
 local sec = tonumber(time[1])
@@ -236,21 +236,23 @@ end
 
 -- holdings: {slots, windows, budgets, index, place or 0, session, began, since, placed}
 
-local function take_slots(slots, by)
-  for i = 1, #slots, 2 do count(SLOTS, slots[i], by) end
+local function take_slots(slots)
+  for i = 1, #slots, 2 do
+    if call('HINCRBY', SLOTS, slots[i], 1) >= slots[i + 1] then found_full[slots[i]] = true end
+  end
 end
 
 local function take_place(holding, places, index, session)
   local place = places[index]
   holding[4], holding[5], holding[6], holding[9] = index - 1, place, session, sec
-  take_slots(place[2], 1)
+  take_slots(place[2])
   for _, window in ipairs(place[3]) do add(window, window[3]) end
   holding[7] = see(place[5], session)
 end
 
 local function let_in(process, entry, index)
   local holding = { entry[4], entry[5], entry[6], -1, 0, entry[9], 0, sec, sec }
-  take_slots(entry[4], 1)
+  take_slots(entry[4])
   for _, window in ipairs(entry[5]) do add(window, window[3]) end
   local bound = 0
   if index > 0 then
@@ -326,28 +328,48 @@ local function stop_waiting(call_id)
   return true
 end
 
-local function ordered(names)
-  local found, via, served = {}, {}, {}
-  local function last(who)
-    if not served[who] then served[who] = tonumber(call('ZSCORE', P .. 'served', who)) or 0 end
-    return served[who]
+local function comes_before(a, b)
+  if a[1] ~= b[1] then return a[1] < b[1] end
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  return a[3] < b[3]
+end
+
+-- When each of these was last served, in the same order.
+local function turns(who)
+  local found = {}
+  for from = 1, #who, 1000 do
+    local some = call('ZMSCORE', P .. 'served', unpack(who, from, math.min(#who, from + 999)))
+    for i, score in ipairs(some) do found[from + i - 1] = tonumber(score or 0) end
   end
+  return found
+end
+
+-- Those who wait for any of these: {user's turn, key's, arrival, call id, {names}}, in no order.
+local function in_line(names)
+  local found, via, who = {}, {}, {}
   for name in pairs(names) do
     for _, member in ipairs(call('SMEMBERS', P .. 'q:' .. name)) do
-      if not via[member] then
+      local one = via[member]
+      if not one then
         local user, key, arrival, id = string.match(member, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
-        via[member] = { last('u' .. user), last('k' .. key), tonumber(arrival), id, {} }
-        found[#found + 1] = via[member]
+        one = { 0, 0, tonumber(arrival), id, {} }
+        via[member], found[#found + 1] = one, one
+        who[#who + 1], who[#who + 2] = 'u' .. user, 'k' .. key
       end
-      table.insert(via[member][5], name)
+      table.insert(one[5], name)
     end
   end
-  table.sort(found, function(a, b)
-    if a[1] ~= b[1] then return a[1] < b[1] end
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[3] < b[3]
-  end)
+  for i, turn in ipairs(turns(who)) do
+    found[math.ceil(i / 2)][2 - i % 2] = turn
+  end
   return found
+end
+
+-- Move the one who is next to the front; sort the others only if that is not enough.
+local function put_first(line)
+  for i = 2, #line do
+    if comes_before(line[i], line[1]) then line[1], line[i] = line[i], line[1] end
+  end
 end
 
 local function hopeless(names)
@@ -380,18 +402,26 @@ local function wake(names)
   local again
   repeat
     again = false
-    for _, each in ipairs(ordered(names)) do
-      if not hopeless(each[5]) and offer(each[4]) then
+    local line = in_line(names)
+    put_first(line)
+    for i = 1, #line do
+      if i == 2 then table.sort(line, comes_before) end
+      if not hopeless(line[i][5]) and offer(line[i][4]) then
         again = true
         break
       end
     end
-  until not again
+    for name in pairs(names) do
+      if found_full[name] then names[name] = nil end
+    end
+  until not again or not next(names)
 end
 
 local function free_slots(slots, freed)
-  take_slots(slots, -1)
-  for i = 1, #slots, 2 do freed[slots[i]] = true end
+  for i = 1, #slots, 2 do
+    count(SLOTS, slots[i], -1)
+    freed[slots[i]] = true
+  end
 end
 
 local function free_place(holding, freed, tokens)
@@ -438,6 +468,7 @@ function run.e(args)
   kept = kept and tonumber(kept) > now
   if arrival == 0 then
     only_first = bound ~= 0 and #places > 0 and places[1][1] == bound
+      and not holds(sticky[3], bound)
       and (tonumber(call('HGET', OF, 'b' .. bound)) or 0) < sticky[6]
   end
   wake(timed) -- time frees windows and sessions, and tells nobody: those who wait go first
@@ -582,9 +613,9 @@ function run.r(args)
     local each = args[i]
     if call('HEXISTS', key, each[1]) == 0 then
       local place = each[5]
-      take_slots(each[2], 1)
+      take_slots(each[2])
       if place ~= 0 then
-        take_slots(place[2], 1)
+        take_slots(place[2])
         place[3] = {}
         see(place[5], each[6])
       end

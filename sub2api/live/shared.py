@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -50,8 +51,9 @@ class SharedLive:
         self._clock = clock
         self._memory = MemoryLive(clock)
         self._mine: dict[str, Mine] = {}
-        self._lease = Lease(link, self._held)
+        self._lease = Lease(link, self._held, self._turned)
         self._waiters: dict[str, asyncio.Future[Any]] = {}
+        self._moving: dict[str, asyncio.Task[Any]] = {}
         self._bindings: Remembered[str, int] = Remembered(MOST_BINDINGS)
         self._picture = Picture(clock, self._take_picture)
         self._channels = Channels()
@@ -86,19 +88,26 @@ class SharedLive:
         self, call_id: str, candidates: tuple[Place, ...], sticky: Sticky | None = None
     ) -> Granted | Refused | Unfilled:
         """Give up the call's candidate, take the first free one of others (see `Live.swap`)."""
-        mine = self._mine.get(call_id)
         if self._lease.away or self._memory.holds(call_id):
             return await self._swap_alone(call_id, candidates, sticky)
-        arguments = (call_id, wire.packed_places(candidates), wire.packed_sticky(sticky))
+        # A task: cancelled half-way it would not be known what the call holds.
+        moving = self._lease.spawn(self._swap_shared(call_id, candidates, sticky))
+        self._moving[call_id] = moving
+        moving.add_done_callback(lambda _: self._moving.pop(call_id, None))
         try:
-            answer = await self._lease.ask("s", arguments)
+            return await asyncio.shield(moving)
         except Away:
             return await self._swap_alone(call_id, candidates, sticky)
+
+    async def _swap_shared(
+        self, call_id: str, candidates: tuple[Place, ...], sticky: Sticky | None
+    ) -> Granted | Refused | Unfilled:
+        arguments = (call_id, wire.packed_places(candidates), wire.packed_sticky(sticky))
+        answer = await self._lease.ask("s", arguments)
         decision = wire.decision_of(answer)
         if isinstance(decision, Unfilled):
             return decision
-        if mine is None:
-            mine = self._mine[call_id] = Mine(call_id, None)
+        mine = self._mine.setdefault(call_id, Mine(call_id, None))
         if mine.place is not None:
             self._picture.shift(mine.place.slots, -1)
         mine.moved(-1, None)
@@ -118,6 +127,14 @@ class SharedLive:
         only_caller: bool = False,
     ) -> None:
         """Give back what the call holds, and book what it used (see `Live.leave`)."""
+        moving = self._moving.get(call_id)
+        if moving is not None:
+            # First things first, and both to the end: else what it moved to would never be free.
+            again = functools.partial(
+                self.leave, call_id, tokens=tokens, cost=cost, list_cost=list_cost
+            )
+            await self._surely(_after(moving, again, only_caller))
+            return
         mine = self._mine.get(call_id)
         if mine is not None and not only_caller:
             del self._mine[call_id]
@@ -130,14 +147,22 @@ class SharedLive:
         elif mine is not None and only_caller:
             self._picture.shift(mine.slots, -1)
             mine.slots = ()
-            await self._lease.tell("l:caller", call_id, (call_id, -1, 0, 0, 1, 0))
+            await self._surely(self._lease.tell("l:caller", call_id, (call_id, -1, 0, 0, 1, 0)))
         elif mine is not None:
             self._picture.shift(mine.all_slots(), -1)
             used = -1 if tokens is None else tokens
-            away = self._lease.away
-            found = await self._lease.tell("l", call_id, (call_id, used, cost, list_cost, 0, 0))
-            if away or not found:
-                await self._book(mine, cost, list_cost)
+            await self._surely(self._leave_shared(mine, used, cost, list_cost))
+
+    async def _leave_shared(self, mine: Mine, tokens: int, cost: int, list_cost: int) -> None:
+        away = self._lease.away
+        arguments = (mine.call_id, tokens, cost, list_cost, 0, 0)
+        found = await self._lease.tell("l", mine.call_id, arguments)
+        if away or not found:
+            await self._book(mine, cost, list_cost)
+
+    async def _surely(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do it to the end, even if who asked for it is cancelled."""
+        await asyncio.shield(self._lease.spawn(work))
 
     # -- money
 
@@ -325,3 +350,16 @@ class SharedLive:
     def _held(self) -> list[Mine]:
         """Return what this process holds in the shared state."""
         return [each for each in self._mine.values() if not self._memory.holds(each.call_id)]
+
+    def _turned(self) -> None:
+        """Begin with an empty picture: `load` now tells of another state than before."""
+        self._picture.taken((), (), ())
+        alone = [each for each in self._mine.values() if self._memory.holds(each.call_id)]
+        self._picture.told({slot.name for each in alone for slot in each.all_slots()})
+
+
+async def _after(
+    moving: asyncio.Task[Any], leave: Callable[..., Coroutine[Any, Any, None]], only_caller: bool
+) -> None:
+    await asyncio.wait((moving,))
+    await leave(only_caller=only_caller)

@@ -123,12 +123,19 @@ class Line:
                 self._by_name.pop(name, None)
         self._count(waiter, slots, -1)
 
-    def in_order(self, names: Iterable[str]) -> list[Waiter]:
-        """Return those who wait for any of these, the next to be let in first."""
+    def in_order(self, names: Iterable[str]) -> Iterator[Waiter]:
+        """Yield those who wait for any of these, the next to be let in first.
+
+        Mostly the first gets in and no other is looked at: only the others are sorted.
+        """
         found: dict[Waiter, None] = {}
         for name in names:
             found.update(self._by_name.get(name, ()))
-        return sorted(found, key=self._rank)
+        if found:
+            first = min(found, key=self._rank)
+            yield first
+            del found[first]
+            yield from sorted(found, key=self._rank)
 
     def _rank(self, waiter: Waiter) -> tuple[int, int, int]:
         entry = waiter.entry

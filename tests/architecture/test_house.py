@@ -61,6 +61,7 @@ SHARED_TESTS = {
     "sub2api/platforms/gemini": "tests/platforms/test_requests.py",
     "sub2api/model": "tests/model/test_nouns.py",
     "sub2api/demo": "tests/demo/test_upstream.py",
+    "sub2api/live": "tests/live/test_contract.py",
     "sub2api/cli": "tests/cli/test_commands.py",
 }
 PURE_OR_SHARED = {

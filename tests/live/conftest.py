@@ -45,11 +45,14 @@ async def other(redis_server: RedisServer, prefix: str) -> AsyncIterator[RedisLi
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def live(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[Live]:
-    """Live state of either kind."""
+async def live(
+    request: pytest.FixtureRequest, prefix: str, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Live]:
+    """Live state of either kind; Redis must have been used to the end."""
     made: Live = MemoryLive(Clock())
     if request.param == "redis":
         made = RedisLive(request.getfixturevalue("redis_server").url, Clock(), prefix=prefix)
     await made.start()
     yield made
     await made.close()
+    assert "Redis" not in caplog.text

@@ -191,6 +191,21 @@ async def test_cancelled_while_it_asks_takes_nothing(live: Live) -> None:
     await granted(live, entry("free"))
 
 
+async def test_cancelled_while_it_swaps_or_leaves_it_gives_everything_back(live: Live) -> None:
+    for number in range(20):
+        name = f"c{number}"
+        await granted(live, entry(name, place(1), slots=(Slot("user:1", 1),)))
+        for work in (live.swap(name, (place(2),)), live.leave(name)):
+            task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+            for _ in range(1 + number % 6):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait((task,))
+        await live.leave(name)
+    for slot in ("account:1", "account:2", "user:1"):
+        await count(live, slot, 0)
+
+
 async def test_a_call_that_could_use_another_place_is_not_held_up(live: Live) -> None:
     await granted(live, entry("holder"))
     waiting = asking(live, entry("w"))

@@ -299,6 +299,13 @@ async def test_the_bound_account_is_waited_for_before_another_is_taken(live: Liv
     assert decision.candidate == 0
 
 
+async def test_an_account_a_binding_to_which_is_void_is_not_waited_for(live: Live) -> None:
+    await granted(live, entry("a", sticky=sticky()))
+    void = sticky(expected=1, unusable=frozenset({1}))
+    assert (await granted(live, entry("b", place(1), place(2), sticky=void))).candidate == 1
+    assert live.bound("session") == 2
+
+
 async def test_after_the_sticky_wait_any_free_candidate_is_taken_else_it_is_refused(
     live: Live,
 ) -> None:

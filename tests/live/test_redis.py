@@ -282,3 +282,30 @@ async def test_a_call_may_move_on_while_redis_is_away(
     own_server.start()
     await frail.leave("a")
     await slots_become(own_server, {})
+
+
+async def test_closing_gives_everything_back_to_the_others(
+    redis_server: RedisServer, prefix: str, other: RedisLive
+) -> None:
+    live = RedisLive(redis_server.url, Clock(), prefix=prefix)
+    await live.start()
+    await granted(live, entry("a"))
+    waiting = asking(other, entry("b"))
+    await in_line(live, 1)
+    await live.close()
+    assert isinstance(await waiting, Granted)
+    assert await slots(redis_server, prefix) == {"account:1": 1}
+
+
+async def test_when_redis_goes_and_comes_watchers_hear_that_loads_are_others(
+    frail: RedisLive, own_server: RedisServer
+) -> None:
+    told: list[str] = []
+    await granted(frail, entry("a"))
+    frail.watch_load(told.append)
+    own_server.stop()
+    await granted(frail, entry("b", place(2)))
+    assert set(told) == {"account:1", "account:2"}
+    told.clear()
+    own_server.start()
+    await until(lambda: "account:2" in told)
