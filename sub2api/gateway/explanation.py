@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sub2api.gateway.members import Facts, Member
+from sub2api.gateway.members import Facts, Member, RestOf
 from sub2api.gateway.pools import Pool
 from sub2api.model.accounts import Account
 from sub2api.upstream.catalogue import Candidate
@@ -66,9 +66,8 @@ def _of_member(member: Member, facts: Facts, bound: int, now: float) -> Standing
     candidate, account, health = member.candidate, member.account, facts.health
     rest = health.rest_of(account, candidate.upstream_model, now)
     if rest is not None:
-        what = f"its model {rest.model} rests" if rest.model else "it rests"
-        reason = f"{what} ({rest.cause})"
-        return _standing(candidate, facts, bound, reason=reason, until=rest.until)
+        reason, until = _of_rest(rest)
+        return _standing(candidate, facts, bound, reason=reason, until=until)
     if member.held:
         reason = f"the model route of its group {_group(candidate)} keeps the model for others"
         return _standing(candidate, facts, bound, reason=reason)
@@ -82,6 +81,14 @@ def _of_member(member: Member, facts: Facts, bound: int, now: float) -> Standing
         note = "its rest is over: one call at a time until one succeeds"
         return _standing(candidate, facts, bound, note=note)
     return _standing(candidate, facts, bound, note="full" if 0 < limit <= active else "")
+
+
+def _of_rest(rest: RestOf) -> tuple[str, float | None]:
+    """Return what a rest is to an operator, and when it ends by itself."""
+    if rest.out_of_use:
+        return f"it is out of use ({rest.cause})", None
+    what = f"its model {rest.model} rests" if rest.model else "it rests"
+    return f"{what} ({rest.cause})", rest.until
 
 
 def _standing(

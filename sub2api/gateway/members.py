@@ -32,6 +32,11 @@ class RestOf(Protocol):
         """The upstream model that rests, "" for the whole account."""
         ...
 
+    @property
+    def out_of_use(self) -> bool:
+        """Whether it waits for an operator: nobody should be told to come again at its end."""
+        ...
+
 
 class Health(Protocol):
     """What selection asks of `upstream.health.Health`; models are named as the upstream does."""
@@ -95,14 +100,14 @@ class Member:
     """An account in a pool.
 
     `key` is its place in the order, None while it has none. `until` is the end of its rest (0.0
-    without one). `held`: a model route of its group keeps others for the model. `parked`: its
-    budgets had no room a moment ago. `level` ranks the group's place in the key's list, then
-    priority.
+    without one); `out_of_use`: it waits for an operator, not for that. `held`: a model route of its
+    group keeps others for the model. `parked`: its budgets had no room a moment ago. `level` ranks
+    the group's place in the key's list, then priority.
     """
 
     __slots__ = (
-        "account", "candidate", "held", "key", "level", "name", "parked", "position",
-        "route", "routed", "until",
+        "account", "candidate", "held", "key", "level", "name", "out_of_use", "parked",
+        "position", "route", "routed", "until",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, route: Route | None, *, routed: bool) -> None:
@@ -114,7 +119,7 @@ class Member:
         self.level = self.position = 0
         self.key: Key | None = None
         self.until = 0.0
-        self.held = self.parked = False
+        self.held = self.parked = self.out_of_use = False
 
     def key_at(self, facts: Facts, levels: int, now: float) -> Key:
         """Return the member's place if nothing but room counts. A full one comes after all others.

@@ -115,11 +115,14 @@ class Pool:
             self._replace(member, key, (level, load, now, self._facts.chance(), position))
 
     def earliest(self) -> float | None:
-        """Return when the first rest ends (seconds since 1970), None if nobody rests."""
+        """Return when the first rest ends by itself (seconds since 1970), None if none does."""
         ends = self._ends
         while ends and self.members[ends[0][1]].until != ends[0][0]:
             heappop(ends)
-        return ends[0][0] if ends else None
+        if not ends or not self.members[ends[0][1]].out_of_use:
+            return ends[0][0] if ends else None
+        waiting = [each.until for each in self.members if each.until and not each.out_of_use]
+        return min(waiting, default=None)
 
     def sort(self, now: float) -> None:
         """Work everything out anew."""
@@ -183,6 +186,7 @@ class Pool:
         rest = facts.health.rest_of(member.account, member.candidate.upstream_model, now)
         if rest is not None:
             member.key = None
+            member.out_of_use = rest.out_of_use
             if rest.until != member.until:
                 member.until = rest.until
                 self._note_end(member)

@@ -116,8 +116,9 @@ class Scheduler:
         member = self._pool(caller, platforms, model, now).by_account.get(account_id)
         if member is None:
             return self._outside(caller, platforms, account_id, now)
-        if self._health.rest_of(member.account, member.candidate.upstream_model, now) is not None:
-            return "resting"
+        rest = self._health.rest_of(member.account, member.candidate.upstream_model, now)
+        if rest is not None:
+            return "out of use" if rest.out_of_use else "resting"
         if member.held:
             return "not reached"
         if self._health.is_slow(member.account, member.candidate.upstream_model):
@@ -151,7 +152,7 @@ class Scheduler:
         candidate, is_bound = member.candidate, member.account.id == bound
         rest = self._health.rest_of(member.account, candidate.upstream_model, now)
         if rest is not None:
-            return Ranking([], False, rest.until)
+            return Ranking([], False, None if rest.out_of_use else rest.until)
         if member.account.id in skip or not self._admits(candidate, is_bound):
             return Ranking([])
         slow = is_bound and self._health.is_slow(member.account, candidate.upstream_model)

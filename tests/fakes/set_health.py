@@ -15,6 +15,7 @@ class Rest(NamedTuple):
     cause: str = "burst"
     detail: str = ""
     model: str = ""
+    out_of_use: bool = False
 
 
 class FakeHealth:
@@ -29,6 +30,10 @@ class FakeHealth:
 
     def rest(self, account_id: int, until: float, model: str = "", cause: str = "burst") -> None:
         self.rests[account_id, model] = Rest(until, cause, "", model)
+        self._tell(account_id)
+
+    def put_out_of_use(self, account_id: int, until: float) -> None:
+        self.rests[account_id, ""] = Rest(until, "credential", out_of_use=True)
         self._tell(account_id)
 
     def clear(self, account_id: int) -> None:

@@ -192,6 +192,21 @@ def test_a_rest_that_grows_or_shrinks_moves_the_earliest_end() -> None:
     assert fleet.ranking().earliest == START + 30
 
 
+def test_nobody_is_told_to_come_again_for_an_account_that_waits_for_an_operator() -> None:
+    fleet = Fleet([account(1), account(2)])
+    fleet.health.put_out_of_use(1, START + 10)
+    fleet.health.rest(2, START + 60)
+    assert fleet.ranking().earliest == START + 60
+    assert (fleet.standing(1), fleet.standing(2)) == ("out of use", "resting")
+    fleet.health.put_out_of_use(2, START + 20)
+    assert fleet.ranking().earliest is None
+    told = fleet.scheduler.explain(fleet.caller, PLATFORMS, MODEL)
+    assert {(each.reason, each.until) for each in told} == {("it is out of use (credential)", None)}
+    alone = Fleet([account(1)])
+    alone.health.put_out_of_use(1, START + 10)
+    assert alone.ranking().earliest is None
+
+
 def test_nobody_there_is_no_rest_that_ends() -> None:
     fleet = Fleet([account(1, status="disabled")])
     assert fleet.ranking().earliest is None

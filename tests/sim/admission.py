@@ -91,24 +91,34 @@ class Gateway:
         return None
 
     async def _enter(self, call: Call) -> Candidate | None:
-        """Take a place, waiting for it with a fresh ranking every second."""
-        parts, ticket = self.parts, 0
-        began = parts.clock.monotonic()
+        """Take a place: wait for the session's own account first, then for any.
+
+        Waits for any are short, each with a fresh ranking: meanwhile rests have ended. The last
+        look does not wait: what it refuses has been refused by the ranking of that moment.
+        """
+        parts, ticket, patience = self.parts, 0, self.bound_wait
+        arrived = parts.clock.monotonic()
+        ends: float | None = None
         bound = parts.live.bound(call.session)
         while True:
             ranking = self.rank(call, bound)
             if not ranking.candidates:
                 return None
-            decision = await parts.live.enter(self._entry(call, ranking, bound, ticket))
+            over = ends is not None and parts.clock.monotonic() >= ends
+            sticky = self._sticky(call, ranking, bound, patience)
+            entry = self._entry(call, ranking, sticky, ticket, 0.0 if over else RENEWED_SECONDS)
+            decision = await parts.live.enter(entry)
             if isinstance(decision, Granted):
-                parts.measures.waited(parts.clock.monotonic() - began)
+                parts.measures.waited(parts.clock.monotonic() - arrived)
                 return ranking.candidates[decision.candidate]
             if isinstance(decision, Bound):
                 bound = decision.account_id
-            elif parts.clock.monotonic() - began >= WAIT_SECONDS:
+                continue
+            ticket = getattr(decision, "ticket", 0)
+            if over:
                 return None
-            else:
-                ticket = getattr(decision, "ticket", 0)
+            if ends is None:
+                patience, ends = 0.0, parts.clock.monotonic() + WAIT_SECONDS
 
     async def _another(self, call: Call) -> Candidate | None:
         """Move on to the next account, without waiting."""
@@ -119,7 +129,7 @@ class Gateway:
         if not ranking.candidates:
             return None
         decision = await self.parts.live.swap(
-            call.id, self._places(ranking), self._sticky(call, ranking, bound)
+            call.id, self._places(ranking), self._sticky(call, ranking, bound, 0.0)
         )
         return ranking.candidates[decision.candidate] if isinstance(decision, Granted) else None
 
@@ -139,15 +149,17 @@ class Gateway:
         rest = health.rest_of(account, MODEL, now)
         return rest is None and account.is_usable(now) and not health.is_slow(account, MODEL)
 
-    def _entry(self, call: Call, ranking: Ranking, bound: int, ticket: int) -> Entry:
+    def _entry(
+        self, call: Call, ranking: Ranking, sticky: Sticky, ticket: int, wait: float
+    ) -> Entry:
         return Entry(
             call.id,
             call.user,
             call.user,
             candidates=self._places(ranking),
-            sticky=self._sticky(call, ranking, bound),
+            sticky=sticky,
             session=call.session,
-            wait=RENEWED_SECONDS,
+            wait=wait,
             ticket=ticket,
         )
 
@@ -157,10 +169,12 @@ class Gateway:
             for each in ranking.candidates
         )
 
-    def _sticky(self, call: Call, ranking: Ranking, bound: int) -> Sticky:
+    def _sticky(self, call: Call, ranking: Ranking, bound: int, patience: float) -> Sticky:
+        """Return the session's binding; after `patience` seconds any account will do."""
         void = frozenset({bound}) if bound and not ranking.bound else frozenset()
         expected = bound if ranking.bound else 0
-        return Sticky(call.session, expected, void, wait=self.bound_wait)
+        most = 3 if patience else 0
+        return Sticky(call.session, expected, void, wait=patience, max_waiting=most)
 
     def limit(self, account: Account) -> int:
         """Return how many calls an account takes now: one at a time after a rest."""

@@ -10,6 +10,8 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 720, 110, 60, 24, 34
 # Readable on white as on black: the page may be shown in either.
 TEXT, LINE, AXIS = "#64748b", "#0f766e", "#94a3b8"
 
+PER_POINT = 3
+"""So many samples become one point, which shows the highest of them."""
 PANELS: tuple[tuple[str, Callable[[Sample], int]], ...] = (
     ("Calls under way", lambda sample: sample.active),
     ("Calls that wait", lambda sample: sample.waiting),
@@ -22,7 +24,10 @@ def chart(samples: Sequence[Sample]) -> str:
     """Return the picture: a panel per figure, the hours from left to right."""
     parts: list[str] = []
     for at, (title, value) in enumerate(PANELS):
-        points = [(each.second, value(each)) for each in samples]
+        points = [
+            (samples[first].second, max(value(each) for each in samples[first : first + PER_POINT]))
+            for first in range(0, len(samples), PER_POINT)
+        ]
         parts += _panel(title, points, at * (TOP + HEIGHT + GAP))
     height = len(PANELS) * (TOP + HEIGHT + GAP)
     body = "\n".join(parts)

@@ -97,7 +97,7 @@ def findings(
     kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(refusals.items()))
     return [
         Finding("calls", f"{measures.calls:,}, of them answered {answered:,}"),
-        Finding("refused by vendors' accounts", kinds or "none"),
+        Finding("refused by the vendor", kinds or "none"),
         Finding(
             "fairness between equal accounts (Jain)",
             f"{fairness:.4f}", ">= 0.95", fairness >= 0.95,

@@ -38,6 +38,14 @@ def test_the_day_can_be_drawn(day: Result) -> None:
     assert chart(day.measures.samples).count("<polyline") == 4
 
 
+def test_where_accounts_are_too_few_calls_are_refused_but_none_in_vain() -> None:
+    measures = simulate(
+        Scale(accounts=8, users=120, hours=1.0, sessions=0.75, concurrency=1)
+    ).measures
+    assert measures.refusals > 20
+    assert measures.missed == 0
+
+
 def test_a_scheduler_that_overlooks_accounts_is_found_out() -> None:
     class Forgetful(Scheduler):
         def rank(self, *asked: Any, **also: Any) -> Ranking:
