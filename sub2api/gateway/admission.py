@@ -7,7 +7,7 @@ account that has become ready is found and the place in line is kept.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,8 +18,8 @@ from sub2api.gateway.credentials import key_of
 from sub2api.gateway.limit_headers import limit_headers
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.places import CallerSide
-from sub2api.gateway.scheduling import Ranking
-from sub2api.live.interfaces import Decision, Entry, Granted, Place, Refused, Sticky, Unfilled
+from sub2api.gateway.scheduling import MOST_CANDIDATES, Ranking
+from sub2api.live.interfaces import Entry, Granted, Place, Refused, Sticky, Unfilled
 from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
@@ -66,27 +66,43 @@ class Asked(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Line:
-    """A call's standing in line, from one asking to the next."""
+    """A call's standing in line, from one asking to the next. Times are `Clock.monotonic()`.
 
-    ends: float
+    Until `sticky_ends` it waits for its session's own account (`one`: it has just asked for that
+    alone); `overflows` once others will do, until `ends`. `skip` are accounts whose windows are
+    full, while others are looked at; `looked` once there are no others.
+    """
+
     sticky_ends: float
+    ends: float = 0.0
     ticket: int = 0
+    binding: str = ""
+    one: bool = False
     overflows: bool = False
+    skip: set[int] = field(default_factory=set)
+    looked: bool = False
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A call that is in. `granted.waited` is the whole wait in seconds.
+
+    `binding` is the name of the session's binding if this call made it, else "".
+    """
+
+    candidate: Candidate
+    granted: Granted
     binding: str = ""
 
 
-async def enter(parts: Parts, asked: Asked, answer: Answer) -> tuple[Candidate, Granted]:
-    """Take the call's places, waiting its turn; `Granted.waited` is the whole wait in seconds.
+async def enter(parts: Parts, asked: Asked, answer: Answer) -> Admitted:
+    """Take the call's places, waiting its turn.
 
-    `answer` learns what a refusal says of the caller's limits.
-
-    Raises ClientError: 429 or 402 for a limit, 429, 503 or 529 when no account can take the call.
+    `answer` learns what a refusal says of the caller's limits. Raises ClientError: 429 or 402 for a
+    limit, 429, 503 or 529 when no account can take the call.
     """
     settings = parts.settings.gateway.scheduling
     began = parts.clock.monotonic()
-    line = _Line(
-        began + settings.fallback_wait_timeout, began + settings.sticky_session_wait_timeout
-    )
+    line = _Line(began + settings.sticky_session_wait_timeout)
     side = parts.places.of_caller(asked.caller)
     for _ in range(_MOST_ROUNDS):
         ranking = _ranking(parts, asked, line)
@@ -95,36 +111,36 @@ async def enter(parts: Parts, asked: Asked, answer: Answer) -> tuple[Candidate, 
         if isinstance(decision, Granted):
             waited = parts.clock.monotonic() - began if line.ticket else decision.waited
             chosen = ranking.candidates[decision.candidate]
-            return chosen, msgspec.structs.replace(decision, waited=waited)
-        if isinstance(decision, Refused):
+            made = line.binding if entry.sticky is not None and not entry.sticky.expected else ""
+            return Admitted(chosen, msgspec.structs.replace(decision, waited=waited), made)
+        if isinstance(decision, Unfilled):
+            await _fill(parts, entry, decision)
+        elif isinstance(decision, Refused):
             answer.limits = limit_headers(decision)
-        await _after(parts, entry, decision, line)
+            _refused(entry, decision, line)
     raise refusals.busy(Refused("account:0"))
 
 
-async def _after(parts: Parts, entry: Entry, decision: Decision, line: _Line) -> None:
-    """Do what a decision other than a grant asks for. Raises ClientError when there is no more."""
-    if isinstance(decision, Unfilled):
-        await _fill(parts, entry, decision)
-    elif isinstance(decision, Refused):
-        if refusals.is_limit_of_caller(decision):
-            raise refusals.limit(decision)
-        now = parts.clock.monotonic()
-        sent_away = decision.queue_full or not decision.ticket
-        if _waits_for_one(entry):
-            line.overflows = sent_away or now >= line.sticky_ends
-        elif sent_away or now >= line.ends:
-            raise refusals.busy(decision)
-        line.ticket = decision.ticket
+def _refused(entry: Entry, decision: Refused, line: _Line) -> None:
+    """Decide what to ask for next. Raises ClientError when there is nothing more to ask for."""
+    if refusals.is_limit_of_caller(decision):
+        raise refusals.limit(decision)
+    sent_away = decision.queue_full or not decision.ticket
+    line.ticket = decision.ticket
+    if line.one:
+        line.overflows = sent_away
+    elif _may_be_others(entry, line):
+        if decision.retry_after is None:
+            line.looked = True  # full ones are ranked last: so are all the others
+        else:
+            line.skip.update(place.account_id for place in entry.candidates)
+    elif sent_away:
+        raise refusals.busy(decision)
 
 
-def _waits_for_one(entry: Entry) -> bool:
-    """Whether the entry asked for its session's own account alone."""
-    return (
-        entry.sticky is not None
-        and len(entry.candidates) == 1
-        and entry.sticky.expected == entry.candidates[0].account_id
-    )
+def _may_be_others(entry: Entry, line: _Line) -> bool:
+    """Whether there may be accounts with room that the ranking has cut off."""
+    return len(entry.candidates) >= MOST_CANDIDATES and not line.looked
 
 
 async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candidate | None:
@@ -151,16 +167,16 @@ async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candida
 
 def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
     """Rank the accounts for this round. Raises ClientError when none is usable now."""
-    bound = 0
+    bound = asked.only
     if asked.session:
         line.binding = _binding(parts, asked)
-        bound = parts.live.bound(line.binding)
-    ranking = parts.scheduler.rank(
-        asked.caller,
-        asked.platforms,
-        asked.model,
-        bound=asked.only or (0 if line.overflows else bound),
-    )
+        bound = 0 if line.overflows else parts.live.bound(line.binding)
+    rank = parts.scheduler.rank
+    ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound, skip=line.skip)
+    if not ranking.candidates and line.skip:
+        line.skip.clear()
+        line.looked = True
+        ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound)
     if asked.only:
         ranking = _only(ranking, asked.only)
     if not ranking.candidates:
@@ -195,16 +211,21 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     Such an entry does not wait like others (`wait` 0): if too many do already, it is refused at
     once, and the call goes elsewhere.
     """
-    settings = parts.settings.gateway.scheduling
     now = parts.clock.monotonic()
+    settings = parts.settings.gateway.scheduling
     places = _places(parts, asked, ranking)
-    sticky, wait = None, min(_SLICE_SECONDS, line.ends - now)
-    if line.binding:
-        sticky = _sticky(parts, asked, line.binding)
-        if ranking.bound and not line.overflows:
-            places, wait = places[:1], 0.0
-            patience = max(0.0, min(_SLICE_SECONDS, line.sticky_ends - now))
-            sticky = msgspec.structs.replace(sticky, wait=patience)
+    sticky, wait = None, 0.0
+    line.one = ranking.bound and bool(line.binding)
+    if line.one:
+        patience = max(0.0, min(_SLICE_SECONDS, line.sticky_ends - now))
+        sticky = _sticky(parts, asked, line.binding, patience)
+        places = places[:1]
+    else:
+        if line.binding:
+            sticky = _sticky(parts, asked, line.binding)
+        if len(places) < MOST_CANDIDATES or line.looked:
+            line.ends = line.ends or now + settings.fallback_wait_timeout
+            wait = max(0.0, min(_SLICE_SECONDS, line.ends - now))
     return Entry(
         call_id=asked.call_id,
         user=asked.caller.user.id,
@@ -215,7 +236,7 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
         candidates=places,
         sticky=sticky,
         session=asked.session,
-        wait=max(0.0, wait),
+        wait=wait,
         max_waiting=settings.fallback_max_waiting,
         ticket=line.ticket,
     )
@@ -234,7 +255,8 @@ def _places(parts: Parts, asked: Asked, ranking: Ranking) -> tuple[Place, ...]:
     )
 
 
-def _sticky(parts: Parts, asked: Asked, name: str) -> Sticky:
+def _sticky(parts: Parts, asked: Asked, name: str, patience: float = -1.0) -> Sticky:
+    """Return the session's binding; with `patience` its account is waited for so many seconds."""
     settings = parts.settings.gateway.scheduling
     expected = parts.live.bound(name)
     void = bool(expected) and _is_void(parts, asked, expected)
@@ -243,8 +265,8 @@ def _sticky(parts: Parts, asked: Asked, name: str) -> Sticky:
         expected=expected,
         unusable=frozenset((expected,)) if void else frozenset(),
         ttl=settings.sticky_session_ttl,
-        wait=0.0,
-        max_waiting=settings.sticky_session_max_waiting,
+        wait=max(0.0, patience),
+        max_waiting=settings.sticky_session_max_waiting if patience >= 0 else 0,
     )
 
 

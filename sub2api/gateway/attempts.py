@@ -8,7 +8,7 @@ from collections import Counter
 from typing import NoReturn
 
 from sub2api.errors import Next, TransportError, UpstreamError
-from sub2api.gateway.admission import another
+from sub2api.gateway.admission import Admitted, another
 from sub2api.gateway.answer import State, status_for
 from sub2api.gateway.failures import broken
 from sub2api.gateway.legs import Leg
@@ -33,9 +33,12 @@ ERROR_BODY_LIMIT = 2 << 20
 ERROR_BODY_SECONDS = 10.0
 
 
-async def run(parts: Parts, walk: Walk, first: Candidate) -> Ending:
-    """Try `first`, then whoever comes next; answer the client. Returns how the call ended."""
-    candidate: Candidate | None = first
+async def run(parts: Parts, walk: Walk, admitted: Admitted) -> Ending:
+    """Try the account that admission has found, then whoever comes next; answer the client.
+
+    Returns how the call ended.
+    """
+    candidate: Candidate | None = admitted.candidate
     failures: list[UpstreamError] = []
     asked_of: Counter[int] = Counter()
     while candidate is not None:
@@ -54,6 +57,9 @@ async def run(parts: Parts, walk: Walk, first: Candidate) -> Ending:
             if error.then is Next.SAME_ACCOUNT and asked_of[account_id] <= _MOST_AGAIN:
                 await asyncio.sleep(error.again or 0.0)
                 continue
+            if admitted.binding:
+                # A new session stays where it is answered, not where it was tried.
+                await parts.live.unbind(admitted.binding, account_id)
         candidate = await another(parts, walk.asked, asked_of)
     return await refuse(parts, walk, failures)
 

@@ -107,13 +107,14 @@ class Member:
 
     __slots__ = (
         "account", "candidate", "held", "key", "level", "name", "out_of_use", "parked",
-        "position", "route", "routed", "until",
+        "position", "probe", "route", "routed", "until",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, route: Route | None, *, routed: bool) -> None:
         self.candidate = candidate
         self.account = candidate.account
         self.name = f"account:{candidate.account.id}"
+        self.probe = f"probe:{candidate.account.id}"
         self.route = route
         self.routed = routed
         self.level = self.position = 0
@@ -128,14 +129,15 @@ class Member:
         """
         account, health = self.account, facts.health
         limit = health.concurrency_of(account)
-        if health.half_open(account, self.candidate.upstream_model, now):
-            limit = 1
         active, waiting = facts.load(self.name)
         load, level = 0.0, self.level
         if limit > 0:
             load = (active + waiting) / limit
-            if active >= limit:
-                level += levels
+        full = 0 < limit <= active
+        if health.half_open(account, self.candidate.upstream_model, now):
+            full = full or facts.load(self.probe)[0] > 0
+        if full:
+            level += levels
         return level, load, facts.last_used(account), facts.chance(), self.position
 
 

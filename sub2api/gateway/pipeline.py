@@ -11,7 +11,7 @@ import logging
 
 from sub2api.errors import INTERNAL, ClientError
 from sub2api.gateway import admission, attempts, estimates, models, usage_report
-from sub2api.gateway.admission import Asked
+from sub2api.gateway.admission import Admitted, Asked
 from sub2api.gateway.answer import Answer, State, status_for
 from sub2api.gateway.bindings import Bindings
 from sub2api.gateway.bodies import LARGE, decoded, outline
@@ -30,7 +30,6 @@ from sub2api.model.usage import SettledBy
 from sub2api.platforms import names_serving
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.protocols.interface import Peek
-from sub2api.upstream.catalogue import Candidate
 
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger(NAME)
@@ -123,9 +122,10 @@ class Pipeline:
         if peek.stream:
             answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
         answer.entered = True
-        chosen, granted = await admission.enter(self._parts, asked, answer)
-        answer.queued, answer.limits = granted.waited, limit_headers(granted)
-        await self._settled(walk, chosen)
+        admitted = await admission.enter(self._parts, asked, answer)
+        answer.queued = admitted.granted.waited
+        answer.limits = limit_headers(admitted.granted)
+        await self._settled(walk, admitted)
 
     async def _asked(self, call: Call, caller: Caller, peek: Peek, body: bytes) -> Asked:
         """Say what the call asks admission for. Raises ClientError 400 for a lost binding."""
@@ -150,11 +150,11 @@ class Pipeline:
             call.id, tokens=used.tokens, cost=used.cost, list_cost=used.list_cost
         )
 
-    async def _settled(self, walk: Walk, chosen: Candidate) -> None:
+    async def _settled(self, walk: Walk, admitted: Admitted) -> None:
         """Run the attempts and settle, whichever way they end."""
         ending = Ending(500, error="internal_error")
         try:
-            ending = await attempts.run(self._parts, walk, chosen)
+            ending = await attempts.run(self._parts, walk, admitted)
             if walk.answer.gone:
                 walk.tally.client_left = True
                 ending = Ending(CLIENT_LEFT, "client_left", ending.truncated, ending.settled_by)

@@ -29,7 +29,8 @@ MOST_TOUCHES = 16_384
 """How many touches are remembered; a pool that has missed more is sorted anew."""
 
 Reached = Literal["usable", "resting", "slow", "lacks model", "not reached", "out of use"]
-_ACCOUNT = "account:"
+_OF_ACCOUNTS = frozenset({"account", "probe"})
+"""Kinds of slots that an account is ranked by."""
 
 
 class Ranking(msgspec.Struct):
@@ -212,8 +213,9 @@ class Scheduler:
         pool.seen = self._forgotten + len(self._touches)
 
     def _load_changed(self, name: str) -> None:
-        if name.startswith(_ACCOUNT):
-            self._touch(int(name[len(_ACCOUNT) :]))
+        kind, _, account_id = name.partition(":")
+        if kind in _OF_ACCOUNTS:
+            self._touch(int(account_id))
 
     def _touch(self, account_id: int) -> None:
         touches = self._touches

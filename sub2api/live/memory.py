@@ -64,7 +64,7 @@ class MemoryLive:
         first_only = bound != 0 and self._may_wait_for(bound, entry)
         outcome = self._try(entry, first_only=first_only)
         if first_only and isinstance(outcome, Full) and outcome.retry_after is not None:
-            # A binding is waited for where somebody's leaving makes room: that is soon, time is not.
+            # A binding is waited for where somebody's leaving makes room: that is soon.
             first_only, outcome = False, self._try(entry)
         if isinstance(outcome, Granted):
             return outcome

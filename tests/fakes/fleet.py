@@ -43,8 +43,8 @@ class FakeLoads:
     def watch_load(self, changed: Callable[[str], None]) -> None:
         self._watchers.append(changed)
 
-    def set(self, account_id: int, active: int, waiting: int = 0) -> None:
-        name = f"account:{account_id}"
+    def set(self, account_id: int, active: int, waiting: int = 0, *, kind: str = "account") -> None:
+        name = f"{kind}:{account_id}"
         self.loads[name] = (active, waiting)
         for changed in self._watchers:
             changed(name)

@@ -9,7 +9,7 @@ import pytest
 
 from sub2api.gateway import scheduling
 from sub2api.model.accounts import Group
-from tests.fakes.fleet import MODEL, START, Fleet, account, snapshot_of
+from tests.fakes.fleet import MODEL, PLATFORMS, START, Fleet, account, snapshot_of
 
 
 def group(group_id: int, **fields: object) -> Group:
@@ -154,7 +154,9 @@ def test_an_account_whose_rest_is_over_takes_one_call_at_a_time() -> None:
     fleet.health.rest(1, START + 5)
     fleet.clock.at += 5
     assert fleet.rank() == [1, 2]
-    fleet.loads.set(1, 1)
+    fleet.loads.set(1, 1)  # a stream from before its rest proves nothing, and keeps nobody away
+    assert fleet.rank() == [1, 2]
+    fleet.loads.set(1, 1, kind="probe")
     assert fleet.rank() == [2, 1]
     fleet.health.clear(1)
     assert fleet.rank() == [1, 2]

@@ -315,7 +315,9 @@ async def test_each_error_raises_the_sdks_own_class(
             await client3.models.generate_content(model=GEMINI, contents="x")
     assert caught3.value.code == (shown or 503)
     assert caught3.value.status
-    assert all(row.cost == 0 and row.error for row in await world.rows(5))
+    # An account that rests is not asked again: the second call to it is refused at the door.
+    rows = await world.rows(3 if status in {429, 529} else 5)
+    assert all(row.cost == 0 and row.error for row in rows)
 
 
 async def test_a_wrong_key_is_an_authentication_error_everywhere(world: World) -> None:

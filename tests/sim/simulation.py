@@ -7,12 +7,15 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import process_time
+from time import process_time, thread_time
+from typing import Any
 
-from sub2api.gateway.scheduling import Scheduler
+from sub2api.gateway.places import Places
+from sub2api.gateway.scheduling import Ranking, Scheduler
 from sub2api.live.memory import MemoryLive
 from sub2api.model.accounts import Account, Proxy
 from sub2api.model.health import Cooldown, UsageWindow
+from sub2api.settings import load
 from sub2api.settings.keys import Stall
 from sub2api.upstream.catalogue import Catalogue
 from sub2api.upstream.health import Health
@@ -83,7 +86,7 @@ def simulate(scale: Scale, scheduler: type[Scheduler] = Scheduler) -> Result:
 async def _simulate(scale: Scale, loop: VirtualLoop, kind: type[Scheduler]) -> Result:
     chance = random.Random(scale.seed)
     parts = await _parts(scale, VirtualClock(loop, scale.seed), chance, kind)
-    gateway = Gateway(parts, scale.bound_wait)
+    gateway = Gateway(parts)
     span = scale.hours * 3600.0
     bursts = tuple(span * chance.uniform(0.1, 0.9) for _ in range(max(1, round(scale.hours / 4))))
     traffic = Traffic(scale.users, scale.hours, scale.sessions, bursts)
@@ -124,14 +127,45 @@ async def _parts(
     live = MemoryLive(clock)
     health = Health(clock, NoRecords(), live, Stall())
     await health.load(accounts)
-    scheduler = kind(catalogue, live, health, clock)
+    places = Places(NoBudgets(), health, live, clock)  # type: ignore[arg-type]  # nobody has any
     turns = scale.users * scale.sessions * TURNS / scale.accounts
     average = turns * min(1.0, 5 / scale.hours)
     capacities = {each.id: max(5, round(average * _plan(each))) for each in accounts}
     troubles = script(accounts, START, scale.hours, chance)
     vendor = Vendor(accounts, capacities, troubles, random.Random(scale.seed + 1))
     caller = Fleet.key_of(())
-    return Parts(clock, live, health, scheduler, catalogue, vendor, caller, Measures())
+    measures = Measures()
+    scheduler = timed(kind, measures)(catalogue, live, health, clock, places.admits)
+    settings = load(
+        environ={
+            "RUN_MODE": "simple",
+            "GATEWAY_SCHEDULING_STICKY_SESSION_WAIT_TIMEOUT": str(scale.bound_wait),
+            "DATA_DIR": "/nonexistent",
+        }
+    )
+    return Parts(
+        settings, clock, live, health, scheduler, places, catalogue, vendor, caller, measures
+    )
+
+
+class NoBudgets:
+    """Nobody's spending is limited."""
+
+    def of(self, owner: object) -> tuple[()]:
+        return ()
+
+
+def timed(kind: type[Scheduler], measures: Measures) -> type[Scheduler]:
+    """Return a scheduler with a stopwatch."""
+
+    class Timed(kind):  # type: ignore[misc,valid-type]
+        def rank(self, *asked: Any, **also: Any) -> Ranking:
+            began = thread_time()
+            ranking = super().rank(*asked, **also)
+            measures.decided(thread_time() - began)
+            return ranking
+
+    return Timed
 
 
 def _plan(account: Account) -> float:

@@ -40,7 +40,7 @@ def test_the_day_can_be_drawn(day: Result) -> None:
 
 def test_where_accounts_are_too_few_calls_are_refused_but_none_in_vain() -> None:
     measures = simulate(
-        Scale(accounts=8, users=120, hours=1.0, sessions=0.75, concurrency=1)
+        Scale(accounts=8, users=120, hours=0.5, sessions=0.5, concurrency=1)
     ).measures
     assert measures.refusals > 20
     assert measures.missed == 0

@@ -50,7 +50,7 @@ async def test_every_account_is_listed_in_order_with_why_not(
         assert (await ask(world, MESSAGES[1], MESSAGES[2], headers=headers)).status_code == 200
         found = accounts(await explained(world, key="tests", model=MODEL, session="s1"))
         assert [each["account"] for each in found][:3] == ["first", "second", "resting"]
-        assert found[0]["bound"] is True
+        assert found[0]["bound"] is True  # the new session stays where it was answered
         by_name = {each["account"]: each for each in found}
         assert "overloaded" in by_name["resting"]["reason"]
         assert by_name["resting"]["until"] > world.parts.clock.now()
