@@ -11,7 +11,17 @@ from sub2api.cli import running
 from sub2api.cli.output import json_option, moment, print_json, show
 from sub2api.cli.workspace import Workspace, in_workspace
 
-_COLUMNS = ("account", "group", "priority", "load", "waiting", "last_used", "why", "until")
+_COLUMNS = (
+    "platform",
+    "account",
+    "group",
+    "priority",
+    "load",
+    "waiting",
+    "last_used",
+    "why",
+    "until",
+)
 
 
 @click.command()

@@ -51,14 +51,21 @@ async def _caller(parts: Parts, key: str) -> Caller | None:
 def _explained(
     parts: Parts, caller: Caller, model: str, session: str, platform: str
 ) -> dict[str, Any]:
-    """Return the accounts a call would be tried on, in order, and those it would not."""
-    platforms = tuple(each.name for each in PLATFORMS if platform in {"", each.name})
+    """Return the accounts a call would be tried on, in order, and those it would not.
+
+    Each platform has its list: a call goes to those only that speak its endpoint's protocol.
+    """
     names = names_of(session, caller.key.id) if session else ()
     bound = next((found for name in names if (found := parts.live.bound(name))), 0)
-    standings = parts.scheduler.explain(caller, platforms, model, bound=bound)
+    accounts = [
+        {"platform": each.name, **msgspec.structs.asdict(standing)}
+        for each in PLATFORMS
+        if platform in {"", each.name}
+        for standing in parts.scheduler.explain(caller, (each.name,), model, bound=bound)
+    ]
     return {
         "key": caller.key.name,
         "model": model,
         "bound": bound or None,
-        "accounts": [msgspec.structs.asdict(each) for each in standings],
+        "accounts": accounts,
     }
