@@ -69,14 +69,16 @@ class _Line:
     """A call's standing in line, from one asking to the next. Times are `Clock.monotonic()`.
 
     Until `sticky_ends` it waits for its session's own account (`one`: it has just asked for that
-    alone); `overflows` once others will do, until `ends`. `skip` are accounts whose windows are
-    full, while others are looked at; `looked` once there are no others.
+    alone); `overflows` once others will do as well, until `ends`. `bound` is the account that the
+    binding named `binding` is to, as far as this process knows. `skip` are accounts whose windows
+    are full, while others are looked at; `looked` once there are no others.
     """
 
     sticky_ends: float
     ends: float = 0.0
     ticket: int = 0
     binding: str = ""
+    bound: int = 0
     one: bool = False
     overflows: bool = False
     skip: set[int] = field(default_factory=set)
@@ -152,8 +154,7 @@ async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candida
         if not ranking.candidates:
             return None
         places = _places(parts, asked, ranking)
-        sticky = _sticky(parts, asked, _binding(parts, asked)) if asked.session else None
-        decision = await parts.live.swap(asked.call_id, places, sticky)
+        decision = await parts.live.swap(asked.call_id, places, _moving(parts, asked))
         if isinstance(decision, Granted):
             return ranking.candidates[decision.candidate]
         if isinstance(decision, Refused):
@@ -165,23 +166,50 @@ async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candida
     return None
 
 
+def _moving(parts: Parts, asked: Asked) -> Sticky | None:
+    """Return the session's binding as a call that moves on sees it: void if it has to move too."""
+    if not asked.session:
+        return None
+    name = _binding(parts, asked)
+    bound = _bound(parts, name)
+    void = bound != 0 and _is_void(parts, asked, bound)
+    ttl = parts.settings.gateway.scheduling.sticky_session_ttl
+    return Sticky(name, bound, _only_if(void, bound), ttl)
+
+
 def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
-    """Rank the accounts for this round. Raises ClientError when none is usable now."""
-    bound = asked.only
-    if asked.session:
-        line.binding = _binding(parts, asked)
-        bound = 0 if line.overflows else parts.live.bound(line.binding)
-    rank = parts.scheduler.rank
-    ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound, skip=line.skip)
-    if not ranking.candidates and line.skip:
-        line.skip.clear()
-        line.looked = True
-        ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound)
+    """Rank the accounts for this round. Raises ClientError when none is usable now.
+
+    An account that lacks the model leaves the session's binding as it is: the model gets one of
+    its own, so that a session of two models does not move to and fro.
+    """
+    line.binding = asked.session
+    line.bound = asked.only or _bound(parts, asked.session)
+    ranking = _ranked(parts, asked, line)
+    if line.bound and not ranking.bound and not asked.only:
+        name = _binding(parts, asked)
+        if name != line.binding:
+            line.binding, line.bound = name, _bound(parts, name)
+            ranking = _ranked(parts, asked, line)
     if asked.only:
         ranking = _only(ranking, asked.only)
     if not ranking.candidates:
         raise refusals.nobody(parts, asked)
     return ranking
+
+
+def _ranked(parts: Parts, asked: Asked, line: _Line) -> Ranking:
+    caller, platforms, model = asked.caller, asked.platforms, asked.model
+    ranking = parts.scheduler.rank(caller, platforms, model, bound=line.bound, skip=line.skip)
+    if ranking.candidates or not line.skip:
+        return ranking
+    line.skip.clear()
+    line.looked = True
+    return parts.scheduler.rank(caller, platforms, model, bound=line.bound)
+
+
+def _bound(parts: Parts, binding: str) -> int:
+    return parts.live.bound(binding) if binding else 0
 
 
 def _only(ranking: Ranking, account_id: int) -> Ranking:
@@ -190,12 +218,8 @@ def _only(ranking: Ranking, account_id: int) -> Ranking:
 
 
 def _binding(parts: Parts, asked: Asked) -> str:
-    """Return the name of the session's binding.
-
-    An account that lacks the model leaves the session's binding as it is: the model gets one of
-    its own, so that a session of two models does not move to and fro.
-    """
-    bound = parts.live.bound(asked.session)
+    """Return the name of the binding that counts for the model that was asked for."""
+    bound = _bound(parts, asked.session)
     if bound and _standing(parts, asked, bound) == "lacks model":
         return f"{asked.session}:{asked.model[:64]}"
     return asked.session
@@ -214,18 +238,22 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     now = parts.clock.monotonic()
     settings = parts.settings.gateway.scheduling
     places = _places(parts, asked, ranking)
-    sticky, wait = None, 0.0
-    line.one = ranking.bound and bool(line.binding)
+    patience = wait = 0.0
+    line.one = ranking.bound and bool(line.binding) and not line.overflows
     if line.one:
         patience = max(0.0, min(_SLICE_SECONDS, line.sticky_ends - now))
-        sticky = _sticky(parts, asked, line.binding, patience)
         places = places[:1]
-    else:
-        if line.binding:
-            sticky = _sticky(parts, asked, line.binding)
-        if len(places) < MOST_CANDIDATES or line.looked:
-            line.ends = line.ends or now + settings.fallback_wait_timeout
-            wait = max(0.0, min(_SLICE_SECONDS, line.ends - now))
+    elif len(places) < MOST_CANDIDATES or line.looked:
+        line.ends = line.ends or now + settings.fallback_wait_timeout
+        wait = max(0.0, min(_SLICE_SECONDS, line.ends - now))
+    sticky = None
+    if line.binding:
+        void = line.bound != 0 and not ranking.bound and _is_void(parts, asked, line.bound)
+        most = settings.sticky_session_max_waiting if line.one else 0
+        sticky = Sticky(
+            line.binding, line.bound, _only_if(void, line.bound),
+            settings.sticky_session_ttl, patience, most,
+        )  # fmt: skip
     return Entry(
         call_id=asked.call_id,
         user=asked.caller.user.id,
@@ -255,19 +283,8 @@ def _places(parts: Parts, asked: Asked, ranking: Ranking) -> tuple[Place, ...]:
     )
 
 
-def _sticky(parts: Parts, asked: Asked, name: str, patience: float = -1.0) -> Sticky:
-    """Return the session's binding; with `patience` its account is waited for so many seconds."""
-    settings = parts.settings.gateway.scheduling
-    expected = parts.live.bound(name)
-    void = bool(expected) and _is_void(parts, asked, expected)
-    return Sticky(
-        name=name,
-        expected=expected,
-        unusable=frozenset((expected,)) if void else frozenset(),
-        ttl=settings.sticky_session_ttl,
-        wait=max(0.0, patience),
-        max_waiting=settings.sticky_session_max_waiting if patience >= 0 else 0,
-    )
+def _only_if(void: bool, account_id: int) -> frozenset[int]:
+    return frozenset((account_id,)) if void else frozenset()
 
 
 def _is_void(parts: Parts, asked: Asked, account_id: int) -> bool:
