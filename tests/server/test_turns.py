@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,15 +35,33 @@ async def test_one_connection_a_turn_reads_on() -> None:
     assert len(order) == 7
 
 
+async def test_who_begins_much_gets_turns_after_it_for_nobody_else() -> None:
+    turns = Turns()
+    began: list[int] = []
+    now = 0
+
+    async def begin() -> None:
+        await turns.come(rest=3)
+        began.append(now)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(begin())
+        while len(began) < 4:
+            await asyncio.sleep(0)
+            now += 1
+    assert [later - earlier for earlier, later in pairwise(began)] == [4, 4, 4]
+
+
 async def test_requests_sent_ahead_take_turns_and_others_do_not_wait_for_one(
     tmp_path: Path, upstream: DemoUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued: list[Callable[[], None]] = []
     take_turn = Turns.queue
 
-    def queue(turns: Turns, resume: Callable[[], None]) -> None:
+    def queue(turns: Turns, resume: Callable[[], None], rest: int = 0) -> None:
         queued.append(resume)
-        take_turn(turns, resume)
+        take_turn(turns, resume, rest)
 
     monkeypatch.setattr(Turns, "queue", queue)
     async with running_world(tmp_path, upstream) as world, raw_client(world.base_url) as client:
