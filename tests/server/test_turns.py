@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sub2api.demo.upstream import DemoUpstream
-from sub2api.server.turns import Turns
-from tests.fakes.raw_client import raw_client
+from sub2api.server.turns import REST, Turns
+from tests.fakes.raw_client import HEALTH, WHOLE, post, raw_client
 from tests.fakes.world import running_world
 
 
@@ -73,3 +73,23 @@ async def test_requests_sent_ahead_take_turns_and_others_do_not_wait_for_one(
         await client.say(asked * 5)
         assert [(await client.reply()).status for _ in range(5)] == [200] * 5
         assert len(queued) == 4
+
+
+async def test_whatever_the_web_app_begins_takes_a_turn(
+    tmp_path: Path, upstream: DemoUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[int] = []
+    take_turn = Turns.queue
+
+    def queue(turns: Turns, resume: Callable[[], None], rest: int = 0) -> None:
+        rests.append(rest)
+        take_turn(turns, resume, rest)
+
+    async with running_world(tmp_path, upstream) as world, raw_client(world.base_url) as client:
+        assert (await client.ask(HEALTH)).status == 200
+        monkeypatch.setattr(Turns, "queue", queue)
+        for count in range(1, 4):
+            assert (await client.ask(HEALTH)).status == 200
+            assert rests == [REST] * count
+        assert (await client.ask(post(world.key, WHOLE))).status == 200
+        assert len(rests) == 3, "the express lane does not wait for itself"
