@@ -2,9 +2,9 @@
 
 `python -m tests.attacks.attackers NAME WAY PORT KEY`.
 
-WAY is how a connection begins: `direct`, `handed` (another path is asked first), `web` (all that is
-asked is the web app's) or `h2`. It prints "up" once the attack is under way, and goes on until it is
-killed.
+WAY is how a connection begins: `direct`, `handed` (another path is asked first), `web` (only paths
+of the web app are asked) or `h2`. It prints "up" once the attack is under way, and goes on until
+it is killed.
 """
 
 from __future__ import annotations
