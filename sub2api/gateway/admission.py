@@ -7,7 +7,7 @@ account that has become ready is found and the place in line is kept.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -81,7 +81,7 @@ class _Line:
     bound: int = 0
     one: bool = False
     overflows: bool = False
-    skip: set[int] = field(default_factory=set)
+    skip: frozenset[int] = frozenset()
     looked: bool = False
 
 
@@ -111,10 +111,11 @@ async def enter(parts: Parts, asked: Asked, answer: Answer) -> Admitted:
         entry = _entry(parts, asked, side, ranking, line)
         decision = await parts.live.enter(entry)
         if isinstance(decision, Granted):
-            waited = parts.clock.monotonic() - began if line.ticket else decision.waited
-            chosen = ranking.candidates[decision.candidate]
+            if line.ticket:
+                waited = parts.clock.monotonic() - began
+                decision = msgspec.structs.replace(decision, waited=waited)
             made = line.binding if entry.sticky is not None and not entry.sticky.expected else ""
-            return Admitted(chosen, msgspec.structs.replace(decision, waited=waited), made)
+            return Admitted(ranking.candidates[decision.candidate], decision, made)
         if isinstance(decision, Unfilled):
             await _fill(parts, entry, decision)
         elif isinstance(decision, Refused):
@@ -135,7 +136,7 @@ def _refused(entry: Entry, decision: Refused, line: _Line) -> None:
         if decision.retry_after is None:
             line.looked = True  # full ones are ranked last: so are all the others
         else:
-            line.skip.update(place.account_id for place in entry.candidates)
+            line.skip |= {place.account_id for place in entry.candidates}
     elif sent_away:
         raise refusals.busy(decision)
 
@@ -203,7 +204,7 @@ def _ranked(parts: Parts, asked: Asked, line: _Line) -> Ranking:
     ranking = parts.scheduler.rank(caller, platforms, model, bound=line.bound, skip=line.skip)
     if ranking.candidates or not line.skip:
         return ranking
-    line.skip.clear()
+    line.skip = frozenset()
     line.looked = True
     return parts.scheduler.rank(caller, platforms, model, bound=line.bound)
 
