@@ -238,12 +238,11 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     """
     now = parts.clock.monotonic()
     settings = parts.settings.gateway.scheduling
-    places = _places(parts, asked, ranking)
     patience = wait = 0.0
     line.one = ranking.bound and bool(line.binding) and not line.overflows
+    places = _places(parts, asked, ranking, most=1 if line.one else MOST_CANDIDATES)
     if line.one:
         patience = max(0.0, min(_SLICE_SECONDS, line.sticky_ends - now))
-        places = places[:1]
     elif len(places) < MOST_CANDIDATES or line.looked:
         line.ends = line.ends or now + settings.fallback_wait_timeout
         wait = max(0.0, min(_SLICE_SECONDS, line.ends - now))
@@ -271,9 +270,11 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     )
 
 
-def _places(parts: Parts, asked: Asked, ranking: Ranking) -> tuple[Place, ...]:
+def _places(
+    parts: Parts, asked: Asked, ranking: Ranking, most: int = MOST_CANDIDATES
+) -> tuple[Place, ...]:
     place, tokens = parts.places.place, asked.tokens
-    candidates = ranking.candidates
+    candidates = ranking.candidates[:most]
     if len(candidates) == 1:
         return (place(candidates[0], tokens, bound=ranking.bound),)
     return tuple(
