@@ -4,6 +4,7 @@
     vVERSION/sub2api-*.pyz     one file for each Python, system and machine
     vVERSION/sub2api-*.whl     for pipx and uv
     vVERSION/install.sh        with version and public keys in it
+    vVERSION/launch, *.service what install.sh puts around it
     vVERSION/release.json      what there is
     vVERSION/checksums.txt     SHA-256 of all of them
     vVERSION/checksums.txt.sig its Ed25519 signature
@@ -129,7 +130,7 @@ def main() -> int:
         shutil.copy(own_wheel, directory)
     about = json.dumps(manifest(version, given.channel, files), indent=1)
     (directory / "release.json").write_text(about + "\n", encoding="utf-8")
-    for part in ("launch", "sub2api.service", "sub2api.socket"):
+    for part in ("launch", "sub2api.service", "sub2api.socket", "sub2api.user.service"):
         shutil.copy(ROOT / "systemd" / part, directory)
     write_installer(directory, keys)
     sign(directory, given.key)

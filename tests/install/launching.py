@@ -44,7 +44,7 @@ class Installed:
         self.releases = directory / "releases"
         self.releases.mkdir(parents=True)
         shutil.copy(LAUNCH, directory / "launch")
-        (directory / "python").symlink_to(sys.executable)
+        (directory / "python3.11").symlink_to(sys.executable)
         self.release(OLD, HANGS)
         self.release(NEW, new)
         (self.releases / "current").symlink_to(OLD)
