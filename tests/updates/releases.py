@@ -78,9 +78,12 @@ class Releases:
         self.files[f"/v{version}/{name}"] = content
         self.files[f"/v{version}/release.json"] = json.dumps(about).encode()
         self.sign(version)
+        self.list(version, channel)
+        return name
+
+    def list(self, version: str, channel: str = "stable") -> None:
         self.listed.append({"tag_name": f"v{version}", "prerelease": channel == "edge"})
         self.files["/index.json"] = json.dumps(self.listed).encode()
-        return name
 
     def sign(self, version: str, key: Ed25519PrivateKey = KEY) -> None:
         folder = f"/v{version}/"
