@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,9 +48,13 @@ def requirements(target: Target) -> Iterator[str]:
             yield f"{requirement.name}{requirement.specifier} --hash={hashes}"
 
 
-def wheels(target: Target, directory: Path) -> list[Path]:
-    """Fetch the locked wheels for a target; a hash that differs ends the build."""
-    directory.mkdir()
+def wheels(target: Target) -> list[Path]:
+    """Fetch the locked wheels for a target, or take them from an earlier build.
+
+    A hash that differs ends the build, also of a wheel that was here.
+    """
+    directory = ROOT / "build" / "wheels" / target.name
+    directory.mkdir(parents=True, exist_ok=True)
     wanted = directory / "wanted.txt"
     wanted.write_text("\n".join(requirements(target)), encoding="utf-8")
     platforms = [word for each in target.wheel_platforms for word in ("--platform", each)]
@@ -59,7 +65,9 @@ def wheels(target: Target, directory: Path) -> list[Path]:
          "--dest", str(directory), "-r", str(wanted)],
         check=True,
     )  # fmt: skip
-    return sorted(directory.glob("*.whl"))
+    hashes = set(re.findall(r"sha256:([0-9a-f]{64})", wanted.read_text(encoding="utf-8")))
+    here = sorted(directory.glob("*.whl"))
+    return [path for path in here if hashlib.sha256(path.read_bytes()).hexdigest() in hashes]
 
 
 def unpack(wheel_file: Path, site: Path) -> None:
@@ -100,7 +108,7 @@ def pack(site: Path, target: Target, output: Path, work: Path) -> None:
         [str(Path(sys.executable).with_name("shiv")), "--site-packages", str(site),
          "--output-file", str(raw), "--entry-point", "sub2api.__main__:main",
          "--python", "/usr/bin/env python3", "--root", _CACHE,
-         "--preamble", str(SHIPPING / "preamble.py"), "--reproducible", "--compressed"],
+         "--preamble", str(SHIPPING / "preamble.py"), "--reproducible"],
         check=True, env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH}, cwd=work,
     )  # fmt: skip
     with zipfile.ZipFile(raw) as archive:
@@ -113,7 +121,7 @@ def pack(site: Path, target: Target, output: Path, work: Path) -> None:
     part = output.with_name(output.name + ".part")
     with part.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in sorted(entries):
                 info = zipfile.ZipInfo(name, _MOMENT)
                 info.external_attr = 0o100644 << 16
@@ -129,7 +137,7 @@ def build(target: Target, own_wheel: Path, output: Path) -> None:
         work = Path(name)
         site = work / "site"
         site.mkdir()
-        for each in [*wheels(target, work / "wheels"), own_wheel]:
+        for each in [*wheels(target), own_wheel]:
             unpack(each, site)
         if python := target.interpreter():
             compile_all(site, python)

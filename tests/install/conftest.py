@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two real releases of this source, as `make release` makes them."""
+    """Two real releases of this source, as `make release` makes them.
+
+    While writing tests, SUB2API_BUILT may name a directory that keeps them.
+    """
+    if kept := os.environ.get("SUB2API_BUILT"):
+        if not Path(kept).exists():
+            build_both(Path(kept))
+        return Path(kept) / "releases"
     directory = tmp_path_factory.mktemp("built")
+    build_both(directory)
+    return directory / "releases"
+
+
+def build_both(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
     key = directory / "key.pem"
     key.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     for version in (FIRST, SECOND):
@@ -35,7 +49,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "--only", "here", "--version", version, "--output", directory / "releases"],
             check=True,
         )  # fmt: skip
-    return directory / "releases"
 
 
 @pytest.fixture

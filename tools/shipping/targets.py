@@ -26,9 +26,14 @@ class Target:
         """The Python in a file's name."""
         return f"cp3{self.minor}"
 
+    @property
+    def name(self) -> str:
+        """The target in one word."""
+        return f"{self.python}-{self.system}_{self.machine}"
+
     def file(self, version: str) -> str:
         """Return the file's name; installer, launcher and updater find files by it."""
-        return f"sub2api-{version}-{self.python}-{self.system}_{self.machine}.pyz"
+        return f"sub2api-{version}-{self.name}.pyz"
 
     @property
     def wheel_platforms(self) -> list[str]:
