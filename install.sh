@@ -422,7 +422,7 @@ place_release() { # the new file beside the others, and a Python for it
     interpreter_link=$home/python3.${minor%%-*}
     ln -sf "$interpreter" "$interpreter_link" || die "cannot write to $home" "无法写入 $home"
     # shellcheck disable=SC2016  # for the inner shell
-    if ! as_user sh -c 'cat >"$1/.incoming" && chmod 755 "$1/.incoming" && mv -f "$1/.incoming" "$1/$2"' \
+    if ! as_user sh -c 'rm -f "$1/.incoming" && cat >"$1/.incoming" && chmod 755 "$1/.incoming" && mv -f "$1/.incoming" "$1/$2"' \
         sh "$releases" "$file" <"$work/$file"; then
         as_user rm -f "$releases/.incoming"
         die "cannot write to $releases (disk full?)" "无法写入 $releases（磁盘已满？）"
