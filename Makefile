@@ -53,6 +53,7 @@ zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 
 release: ## Build and sign dist/releases, for all machines (KEY=private.pem ARGS="--only here")
 	@sh tools/setup.sh dev
+	@test -f "$(KEY)" || { echo "Say which key signs: make release KEY=private.pem (docs/releasing.md)"; exit 1; }
 	@.venv/bin/python tools/release.py --key "$(KEY)" $(ARGS)
 
 lock: ## Write locks/release.txt anew: the hashes of what released files hold

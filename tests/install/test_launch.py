@@ -72,13 +72,42 @@ def test_a_release_that_crashes_at_start_is_tried_twice_and_taken_back(
 ) -> None:
     installed.release(NEW, CRASHES)
     installed.swap()
-    installed.start(NOTIFY_SOCKET="@nobody")
+    installed.start()
     installed.until(lambda: installed.started == [NEW, NEW, OLD])
     assert installed.current == OLD
     assert not (installed.releases / "pending.json").exists()
     assert installed.read("rolled-back.json") == {
         "new": NEW, "old": OLD, "why": "it did not start twice",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("new", "patience"), [(CRASHES, 60), (HANGS, 2)])
+def test_under_a_service_manager_it_ends_with_its_child_and_is_started_anew(
+    installed: Installed, new: str, patience: int
+) -> None:
+    """Systemd 252 takes STOPPING=1 for the end of the whole service, and kills what follows it."""
+    installed.release(NEW, new)
+    installed.swap()
+    starts = 2 if new == CRASHES else 1
+    for _ in range(starts):
+        assert installed.start(NOTIFY_SOCKET="@nobody", patience=patience).wait(30) == 1
+        installed.end()
+    installed.start(NOTIFY_SOCKET="@nobody")
+    installed.until(lambda: installed.started == [NEW] * starts + [OLD])
+    assert installed.current == OLD
+    assert installed.parent_of_last() == os.getpid()
+
+
+def test_under_a_service_manager_it_ends_when_a_confirmed_release_is_replaced(
+    installed: Installed,
+) -> None:
+    installed.swap()
+    process = installed.start(NOTIFY_SOCKET="@nobody")
+    installed.until(lambda: installed.started == [NEW])
+    installed.until(lambda: not (installed.releases / "pending.json").exists())
+    installed.point(OLD)
+    assert process.wait(30) in {0, 1}
+    assert installed.started == [NEW]
 
 
 @pytest.mark.parametrize("new", [HANGS, IGNORES_TERM])

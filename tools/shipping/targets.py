@@ -81,8 +81,7 @@ ALL = tuple(
     for system, machine in (
         ("linux", "x86_64"),
         ("linux", "aarch64"),
-        ("darwin", "arm64"),
-        ("darwin", "x86_64"),
+        ("darwin", "arm64"),  # cryptography has no wheels for Intel any more
     )
     for minor in MINORS
 )
