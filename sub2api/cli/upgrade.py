@@ -47,6 +47,8 @@ def upgrade(  # noqa: PLR0913  one parameter per option
     Example: sub2api upgrade --check
     """
     settings = settings_of(ctx)
+    if not check:
+        refuse_without_installation(settings)
 
     async def work(updater: Updater) -> None:
         if adopt:
@@ -137,9 +139,9 @@ class Reporter:
 
 
 def refuse_without_installation(settings: Settings) -> None:
-    """Raise MistakeError where there is no installation that could go back."""
+    """Raise MistakeError where there is no installation whose release could be another."""
     if not settings.update.directory.name:
         raise MistakeError(
-            "this is not an installed release (update.directory is not set): "
-            "go back the way it was installed, or use install.sh"
+            "install.sh did not install this (update.directory is not set): change its release "
+            "the way it came here, with git pull, docker pull or pipx upgrade"
         )

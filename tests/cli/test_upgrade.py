@@ -73,7 +73,8 @@ def test_what_is_no_file_there_is_not_adopted(command: Command, desk: Desk, name
     assert desk.unchanged()
 
 
-def test_without_an_installation_there_is_no_way_back(command: Command) -> None:
-    result = command("rollback", UPDATE_DIRECTORY="")
+@pytest.mark.parametrize("word", ["rollback", "upgrade"])
+def test_without_an_installation_it_says_how_else(command: Command, word: str) -> None:
+    result = command(word, UPDATE_DIRECTORY="")
     assert result.exit_code == 1
-    assert "not an installed release" in result.output
+    assert "install.sh did not install this" in result.output
