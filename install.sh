@@ -209,7 +209,7 @@ END
 # Ed25519 (RFC 8032) is forty lines.
 checker() {
     cat <<'END'
-import hashlib, json, pathlib, platform, re, subprocess, sys
+import hashlib, json, os, pathlib, platform, re, subprocess, sys
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -280,7 +280,10 @@ def check(work, known, name):
         sys.exit(f"the checksum of {name} does not match")
 
 
-LOOK = "import sys, platform, ssl, sqlite3; print(sys.implementation.name, *sys.version_info[:2])"
+LOOK = (
+    "import os, sys, ssl, sqlite3; print(sys.implementation.name, *sys.version_info[:2]);"
+    "print(os.path.realpath(sys.executable))"
+)
 
 
 def choose(work, version, pythons):
@@ -294,24 +297,25 @@ def choose(work, version, pythons):
     seen = []
     for python in pythons:
         try:
-            said = subprocess.run([python, "-c", LOOK], capture_output=True, text=True).stdout.split()
+            ran = subprocess.run([python, "-c", LOOK], capture_output=True, text=True)
         except OSError:
             continue
+        kind, _, where = ran.stdout.strip().partition("\n")
+        said = kind.split()
         if len(said) != 3 or said[0] != "cpython":
             continue
+        if os.geteuid() == 0 and where.startswith(("/root/", "/home/", "/run/user/")):
+            continue  # the service's user cannot see into homes
         tag = f"cp{said[1]}{said[2]}"
         seen.append(tag)
         for each in release["artefacts"]:
             if (each["python"], each["system"], each["machine"]) == (tag, system, machine):
                 if not re.fullmatch(r"sub2api-[0-9a-z.]+-cp3\d+-[a-z0-9_]+\.pyz", each["name"]):
                     sys.exit("release.json names a file that is none")
-                where = subprocess.run(
-                    [python, "-c", "import os, sys; print(os.path.realpath(sys.executable))"], capture_output=True, text=True
-                ).stdout.strip()
                 print(where, each["name"])
                 return
     there = sorted({e["python"] for e in release["artefacts"] if (e["system"], e["machine"]) == (system, machine)})
-    sys.exit(f"there is no file for {system} {machine} and {' '.join(seen) or 'this Python'}; there are: {' '.join(there)}")
+    sys.exit(f"there is no file for {system} {machine} and {' '.join(seen) or 'any Python outside of home directories'}; there are: {' '.join(there)}")
 
 
 work, keys, what = pathlib.Path(sys.argv[1]), sys.argv[2].split(), sys.argv[3]
@@ -343,8 +347,8 @@ published with a release" "此 install.sh 不含发布密钥：请使用随版�
     for each in checksums.txt checksums.txt.sig release.json launch "$unit_file"; do
         get "$version" "$each"
     done
-    chosen=$(verified choose "$version" "${PYTHON:-python3}" python3 \
-        python3.14 python3.13 python3.12 python3.11) || exit 1
+    chosen=$(verified choose "$version" "${PYTHON:-python3}" python3 /usr/bin/python3 \
+        python3.14 python3.13 python3.12 python3.11 /usr/local/bin/python3) || exit 1
     file=${chosen##* } interpreter=${chosen% *}
     if ! cp "$releases/$file" "$work/$file" 2>/dev/null || ! (verified check "$file" 2>/dev/null); then
         get "$version" "$file"
