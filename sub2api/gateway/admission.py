@@ -6,11 +6,13 @@ account that has become ready is found and the place in line is kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from sub2api.errors import StoreError
 from sub2api.gateway import refusals
 from sub2api.gateway.answer import Answer
 from sub2api.gateway.call import Call
@@ -19,18 +21,20 @@ from sub2api.gateway.limit_headers import limit_headers
 from sub2api.gateway.parts import Parts
 from sub2api.gateway.places import CallerSide
 from sub2api.gateway.scheduling import MOST_CANDIDATES, Ranking
-from sub2api.live.interfaces import Entry, Granted, Place, Refused, Sticky, Unfilled
+from sub2api.live.interfaces import Budget, Entry, Granted, Place, Refused, Sticky, Unfilled
 from sub2api.model.accounts import PlatformName
 from sub2api.model.callers import Caller
 from sub2api.upstream.catalogue import Candidate
 from sub2api.upstream.model_mapping import mapped_model
+
+log = logging.getLogger(__name__)
 
 _NOBODY: tuple[int, Caller | None] = (-1, None)
 _SLICE_SECONDS = 1.0
 _SHORT_REST_SECONDS = 60.0
 """A session whose account rests no longer than this comes back to it: its cache is there."""
 _MOST_ROUNDS = 600
-"""Rounds without an end would mean that live state contradicts itself."""
+"""Rounds without an end that take no time would mean that live state contradicts itself."""
 
 
 async def caller_of(parts: Parts, call: Call) -> Caller:
@@ -70,7 +74,8 @@ class _Line:
 
     Until `sticky_ends` it waits for its session's own account (`one`: it has just asked for that
     alone); `overflows` once others will do, until `ends`. `skip` are accounts whose windows are
-    full, while others are looked at; `looked` once there are no others.
+    full, while others are looked at; `looked` once there are no others. `unknown` are budgets of
+    which the store could not tell: they do not count for this call.
     """
 
     sticky_ends: float
@@ -81,6 +86,7 @@ class _Line:
     overflows: bool = False
     skip: set[int] = field(default_factory=set)
     looked: bool = False
+    unknown: set[str] = field(default_factory=set)
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -97,28 +103,64 @@ class Admitted(msgspec.Struct, frozen=True):
 async def enter(parts: Parts, asked: Asked, answer: Answer) -> Admitted:
     """Take the call's places, waiting its turn.
 
-    `answer` learns what a refusal says of the caller's limits. Raises ClientError: 429 or 402 for a
-    limit, 429, 503 or 529 when no account can take the call.
+    `answer` learns how long it waits, and what a refusal says of the caller's limits. Raises
+    ClientError: 429 or 402 for a limit, 429, 503 or 529 when no account can take the call.
     """
-    settings = parts.settings.gateway.scheduling
-    began = parts.clock.monotonic()
+    clock, settings = parts.clock, parts.settings.gateway.scheduling
+    began = clock.monotonic()
     line = _Line(began + settings.sticky_session_wait_timeout)
     side = parts.places.of_caller(asked.caller)
-    for _ in range(_MOST_ROUNDS):
+    rounds = 0
+    while rounds < _MOST_ROUNDS:
         ranking = _ranking(parts, asked, line)
         entry = _entry(parts, asked, side, ranking, line)
+        asked_at = clock.monotonic()
         decision = await parts.live.enter(entry)
+        answer.queued = clock.monotonic() - began if line.ticket else 0.0
         if isinstance(decision, Granted):
-            waited = parts.clock.monotonic() - began if line.ticket else decision.waited
-            chosen = ranking.candidates[decision.candidate]
-            made = line.binding if entry.sticky is not None and not entry.sticky.expected else ""
-            return Admitted(chosen, msgspec.structs.replace(decision, waited=waited), made)
-        if isinstance(decision, Unfilled):
-            await _fill(parts, entry, decision)
+            waited = answer.queued or decision.waited
+            decision = msgspec.structs.replace(decision, waited=waited)
+            admitted = await _let_in(parts, asked, entry, ranking, decision)
+            if admitted is not None:
+                return admitted
+        elif isinstance(decision, Unfilled):
+            line.unknown |= await _fill(parts, _budgets(entry), decision)
         elif isinstance(decision, Refused):
             answer.limits = limit_headers(decision)
             _refused(entry, decision, line)
+        rounds += clock.monotonic() - asked_at < _SLICE_SECONDS / 2
     raise refusals.busy(Refused("account:0"))
+
+
+async def _let_in(
+    parts: Parts, asked: Asked, entry: Entry, ranking: Ranking, granted: Granted
+) -> Admitted | None:
+    """Return what a call that is in goes to; None if it has to ask again.
+
+    Who waited was let in by who left, maybe because the account rests now: then it would be the
+    next to be refused there, and the whole line after it.
+    """
+    chosen = ranking.candidates[granted.candidate]
+    made = entry.sticky.name if entry.sticky is not None and not entry.sticky.expected else ""
+    if not granted.waited or _still_serves(parts, asked, chosen.account.id):
+        return Admitted(chosen, granted, made)
+    if made:
+        await parts.live.unbind(made, chosen.account.id)
+    instead = await another(parts, asked, {chosen.account.id})
+    if instead is not None:
+        return Admitted(instead, granted, made)
+    await parts.live.leave(asked.call_id, tokens=0)
+    return None
+
+
+def _still_serves(parts: Parts, asked: Asked, account_id: int) -> bool:
+    """Whether an account that a call has waited for may be asked now."""
+    standing = _standing(parts, asked, account_id)
+    if standing != "not reached":
+        return standing in {"usable", "slow"}
+    # A model route that leads elsewhere is no reason to turn back; being out of the group is.
+    having = parts.catalogue.having(asked.caller, asked.platforms, asked.model)
+    return any(each.account.id == account_id for each in having)
 
 
 def _refused(entry: Entry, decision: Refused, line: _Line) -> None:
@@ -135,7 +177,9 @@ def _refused(entry: Entry, decision: Refused, line: _Line) -> None:
         else:
             line.skip.update(place.account_id for place in entry.candidates)
     elif sent_away:
-        raise refusals.busy(decision)
+        # One that asked to wait no more was not kept from it by a full line.
+        queue_full = decision.queue_full and entry.wait > 0
+        raise refusals.busy(msgspec.structs.replace(decision, queue_full=queue_full))
 
 
 def _may_be_others(entry: Entry, line: _Line) -> bool:
@@ -147,46 +191,40 @@ async def another(parts: Parts, asked: Asked, tried: Collection[int]) -> Candida
     """Move the call to the best account not tried yet, without waiting; None if there is none."""
     if asked.only:
         return None
+    unknown: set[str] = set()
     for _ in range(3):
         ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model, skip=tried)
         if not ranking.candidates:
             return None
-        places = _places(parts, asked, ranking)
+        places = _places(parts, asked, ranking, unknown)
         sticky = _sticky(parts, asked, _binding(parts, asked)) if asked.session else None
         decision = await parts.live.swap(asked.call_id, places, sticky)
         if isinstance(decision, Granted):
             return ranking.candidates[decision.candidate]
         if isinstance(decision, Refused):
             return None
-        await parts.budgets.fill(
-            parts.live,
-            {each for place in places for each in place.budgets if each.name in decision.names},
-        )
+        unknown |= await _fill(parts, [b for place in places for b in place.budgets], decision)
     return None
 
 
 def _ranking(parts: Parts, asked: Asked, line: _Line) -> Ranking:
     """Rank the accounts for this round. Raises ClientError when none is usable now."""
-    bound = asked.only
-    if asked.session:
-        line.binding = _binding(parts, asked)
-        bound = 0 if line.overflows else parts.live.bound(line.binding)
-    rank = parts.scheduler.rank
-    ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound, skip=line.skip)
-    if not ranking.candidates and line.skip:
-        line.skip.clear()
-        line.looked = True
-        ranking = rank(asked.caller, asked.platforms, asked.model, bound=bound)
+    scheduler, whom = parts.scheduler, (asked.caller, asked.platforms, asked.model)
     if asked.only:
-        ranking = _only(ranking, asked.only)
+        ranking = scheduler.alone(*whom, asked.only)
+    else:
+        bound = 0
+        if asked.session:
+            line.binding = _binding(parts, asked)
+            bound = 0 if line.overflows else parts.live.bound(line.binding)
+        ranking = scheduler.rank(*whom, bound=bound, skip=line.skip)
+        if not ranking.candidates and line.skip:
+            line.skip.clear()
+            line.looked = True
+            ranking = scheduler.rank(*whom, bound=bound)
     if not ranking.candidates:
         raise refusals.nobody(parts, asked)
     return ranking
-
-
-def _only(ranking: Ranking, account_id: int) -> Ranking:
-    mine = [each for each in ranking.candidates if each.account.id == account_id]
-    return msgspec.structs.replace(ranking, candidates=mine)
 
 
 def _binding(parts: Parts, asked: Asked) -> str:
@@ -213,7 +251,7 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     """
     now = parts.clock.monotonic()
     settings = parts.settings.gateway.scheduling
-    places = _places(parts, asked, ranking)
+    places = _places(parts, asked, ranking, line.unknown)
     sticky, wait = None, 0.0
     line.one = ranking.bound and bool(line.binding)
     if line.one:
@@ -232,7 +270,7 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
         key=asked.caller.key.id,
         slots=side.slots,
         windows=parts.places.windows_of(side, asked.tokens) if side.limited else (),
-        budgets=parts.places.budgets_of(side) if side.limited else (),
+        budgets=_known(parts.places.budgets_of(side), line.unknown) if side.limited else (),
         candidates=places,
         sticky=sticky,
         session=asked.session,
@@ -242,17 +280,34 @@ def _entry(parts: Parts, asked: Asked, side: CallerSide, ranking: Ranking, line:
     )
 
 
-def _places(parts: Parts, asked: Asked, ranking: Ranking) -> tuple[Place, ...]:
+def _places(
+    parts: Parts, asked: Asked, ranking: Ranking, unknown: Collection[str]
+) -> tuple[Place, ...]:
     place, tokens = parts.places.place, asked.tokens
     candidates = ranking.candidates
     if len(candidates) == 1:
-        return (place(candidates[0], tokens, bound=ranking.bound),)
-    return tuple(
-        [
-            place(each, tokens, bound=ranking.bound and index == 0)
-            for index, each in enumerate(candidates)
-        ]
-    )
+        places: tuple[Place, ...] = (place(candidates[0], tokens, bound=ranking.bound),)
+    else:
+        places = tuple(
+            [
+                place(each, tokens, bound=ranking.bound and index == 0)
+                for index, each in enumerate(candidates)
+            ]
+        )
+    if unknown:
+        known = [_known(each.budgets, unknown) for each in places]
+        places = tuple(map(_with_budgets, places, known))
+    return places
+
+
+def _known(budgets: tuple[Budget, ...], unknown: Collection[str]) -> tuple[Budget, ...]:
+    if not unknown:
+        return budgets
+    return tuple(each for each in budgets if each.name not in unknown)
+
+
+def _with_budgets(place: Place, budgets: tuple[Budget, ...]) -> Place:
+    return msgspec.structs.replace(place, budgets=budgets)
 
 
 def _sticky(parts: Parts, asked: Asked, name: str, patience: float = -1.0) -> Sticky:
@@ -282,6 +337,19 @@ def _is_void(parts: Parts, asked: Asked, account_id: int) -> bool:
     return rest is not None and rest.until - now > _SHORT_REST_SECONDS
 
 
-async def _fill(parts: Parts, entry: Entry, unfilled: Unfilled) -> None:
-    budgets = {*entry.budgets, *(each for place in entry.candidates for each in place.budgets)}
-    await parts.budgets.fill(parts.live, [each for each in budgets if each.name in unfilled.names])
+def _budgets(entry: Entry) -> list[Budget]:
+    return [*entry.budgets, *(each for place in entry.candidates for each in place.budgets)]
+
+
+async def _fill(parts: Parts, budgets: Sequence[Budget], unfilled: Unfilled) -> frozenset[str]:
+    """Tell live state what the store knows of them; return the names of which it cannot be told.
+
+    Limits fail open: calls go on while the store is away, and it counts them when it is back.
+    """
+    missing = {each for each in budgets if each.name in unfilled.names}
+    try:
+        await parts.budgets.fill(parts.live, missing)
+    except StoreError as error:
+        log.warning("limits on costs are not known", extra={"detail": str(error)})
+        return frozenset(unfilled.names)
+    return frozenset()

@@ -106,7 +106,9 @@ async def refuse(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> End
 def _when_again(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> float | None:
     """Return the seconds until the first account is ready again, or until a vendor says so."""
     asked = walk.asked
-    ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model)
+    whom = (asked.caller, asked.platforms, asked.model)
+    scheduler = parts.scheduler
+    ranking = scheduler.alone(*whom, asked.only) if asked.only else scheduler.rank(*whom)
     if not ranking.candidates and ranking.earliest is not None:
         return max(1.0, ranking.earliest - parts.clock.now())
     waits = [each.shown.retry_after for each in failures if each.shown.retry_after is not None]

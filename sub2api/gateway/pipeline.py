@@ -123,6 +123,8 @@ class Pipeline:
             answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
         answer.entered = True
         admitted = await admission.enter(self._parts, asked, answer)
+        if admitted.granted.waited:
+            await admission.caller_of(self._parts, call)  # its key may have been revoked meanwhile
         answer.queued = admitted.granted.waited
         answer.limits = limit_headers(admitted.granted)
         await self._settled(walk, admitted)
