@@ -22,7 +22,6 @@ COVERED_BY_JOURNEYS = {
     "sub2api/__main__.py",
     "sub2api/gateway/answer.py",
     "sub2api/gateway/attempts.py",
-    "sub2api/gateway/bindings.py",
     "sub2api/gateway/call.py",
     "sub2api/gateway/credentials.py",
     "sub2api/gateway/departure.py",
