@@ -98,6 +98,7 @@ async def test_sessions_stay_with_their_accounts_through_a_restart(
 async def test_rests_costs_and_kept_conversations_outlive_a_restart(
     tmp_path: Path, upstream: Busy, redis: RedisServer
 ) -> None:
+    """Pains 23 and 28: what outlives a call is in the store."""
     clock = ShiftedClock()
     body = {"model": "gpt-5.1", "input": "Say hello"}
     async with gateway(tmp_path, upstream, redis.url, clock=clock) as world:
