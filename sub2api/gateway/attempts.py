@@ -171,7 +171,7 @@ def _succeeded(parts: Parts, leg: Leg, sent_at: float, first_frame: float | None
 
 
 def _note_windows(parts: Parts, account: Account, response: Response) -> None:
-    windows = BY_NAME[account.platform].windows(response.headers, parts.clock.now())
+    windows = BY_NAME[account.platform].windows(response.fields, parts.clock.now())
     if windows:
         parts.health.note_windows(account, windows)
 
