@@ -39,12 +39,12 @@ async def gone(*clients: asyncio.Task[Any]) -> None:
 
 
 @asynccontextmanager
-async def holding(world: World, name: str, session: str = "holder") -> AsyncIterator[None]:
+async def holding(world: World, name: str) -> AsyncIterator[None]:
     """Occupy one place of an account that is free and next in order, as long as the block lasts."""
     slot = f"account:{(await world.accounts.find(name)).id}"
     active, _ = world.parts.live.load(slot)
     world.upstream.script(name, Play(stall_before="head"))
-    client = start(call(world, session))
+    client = start(call(world, f"holder of {name}"))
     await count(world.parts.live, slot, active + 1)
     try:
         yield

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,11 @@ from sub2api.gateway.budgets import Budgets
 from sub2api.live.interfaces import Budget, Live
 from sub2api.model.limits import Limits
 from sub2api.upstream.groups import Groups
+from tests.fakes.clocks import ShiftedClock
 from tests.fakes.holding import call, gone, holding, nothing_is_left, start, waiting
+from tests.fakes.redis_server import running_redis
 from tests.fakes.world import World, listening, running_world
+from tests.live.kit import until
 
 SESSION = "s1"
 MODEL = "claude-sonnet-4-5"
@@ -37,6 +40,16 @@ async def narrow(
         yield world
 
 
+@pytest.fixture(params=["memory", "redis"])
+def state(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Where live state is kept."""
+    if request.param == "memory":
+        yield {}
+        return
+    with running_redis() as server:
+        yield {"REDIS_URL": server.url}
+
+
 def asked(world: World, name: str) -> int:
     return sum(seen.headers["x-api-key"] == name for seen in world.upstream.requests)
 
@@ -50,10 +63,10 @@ async def begin_to_rest(world: World, name: str, seconds: float = 300.0) -> None
 
 @pytest.mark.parametrize("phase", ["its session's account", "any account"])
 async def test_a_client_that_leaves_while_it_waits_leaves_nothing_and_asks_nobody(
-    tmp_path: Path, upstream: DemoUpstream, phase: str
+    tmp_path: Path, upstream: DemoUpstream, state: dict[str, str], phase: str
 ) -> None:
     accounts = 2 if phase == "its session's account" else 1
-    async with narrow(tmp_path, upstream, accounts) as world:
+    async with narrow(tmp_path, upstream, accounts, **state) as world:
         assert (await call(world, SESSION)).status_code == 200
         async with holding(world, "a1"):
             client = start(call(world, SESSION))
@@ -167,9 +180,9 @@ async def test_a_group_that_goes_while_a_call_waits_takes_its_accounts_along(
 
 
 async def test_an_account_that_begins_to_rest_is_not_asked_by_those_who_waited_for_it(
-    tmp_path: Path, upstream: DemoUpstream
+    tmp_path: Path, upstream: DemoUpstream, state: dict[str, str]
 ) -> None:
-    async with narrow(tmp_path, upstream) as world:
+    async with narrow(tmp_path, upstream, **state) as world:
         async with holding(world, "a1"):
             clients = [start(call(world, f"s{number}")) for number in range(5)]
             await waiting(world, "a1", 1, 5)
@@ -273,9 +286,9 @@ HUGE = {
 
 
 async def test_where_nobody_may_wait_the_full_refuse_at_once_and_sessions_go_elsewhere(
-    tmp_path: Path, upstream: DemoUpstream
+    tmp_path: Path, upstream: DemoUpstream, state: dict[str, str]
 ) -> None:
-    async with narrow(tmp_path, upstream, 2, **NOTHING) as world:
+    async with narrow(tmp_path, upstream, 2, **NOTHING, **state) as world:
         assert (await call(world, SESSION)).status_code == 200
         async with holding(world, "a1"):
             assert (await call(world, SESSION)).status_code == 200
@@ -288,9 +301,9 @@ async def test_where_nobody_may_wait_the_full_refuse_at_once_and_sessions_go_els
 
 
 async def test_where_all_may_wait_for_ever_each_gets_in_and_one_that_leaves_is_let_go(
-    tmp_path: Path, upstream: DemoUpstream
+    tmp_path: Path, upstream: DemoUpstream, state: dict[str, str]
 ) -> None:
-    async with narrow(tmp_path, upstream, 2, **HUGE) as world:
+    async with narrow(tmp_path, upstream, 2, **HUGE, **state) as world:
         assert (await call(world, SESSION)).status_code == 200
         async with holding(world, "a1"):
             clients = [start(call(world, SESSION)) for _ in range(9)]
@@ -348,3 +361,34 @@ async def test_how_long_a_call_waited_is_told(
         timing = (await client).headers["server-timing"]
         assert float(timing.partition("queue;dur=")[2]) >= 1300
         assert float(timing.partition("gw;dur=")[2].partition(",")[0]) < 1000
+
+
+async def test_a_probe_that_fails_is_not_followed_by_all_who_waited_for_what_it_finds(
+    tmp_path: Path, upstream: DemoUpstream
+) -> None:
+    """Half-open: one call asks, and tells the others by what becomes of it."""
+    clock = ShiftedClock()
+    async with running_world(tmp_path, upstream, clock=clock) as world:
+        upstream.script("anthropic-1", Refuse(429))
+        assert (await call(world)).status_code == 429
+        clock.shift = 6.0
+        upstream.always("anthropic-1", Refuse(429, headers=(("retry-after", "300"),)))
+        replies = await asyncio.gather(*(call(world) for _ in range(10)))
+        assert {reply.status_code for reply in replies} == {429}
+        assert asked(world, "anthropic-1") == 2
+        await nothing_is_left(world)
+
+
+async def test_what_waits_for_more_accounts_than_are_ranked_finds_the_one_that_becomes_free(
+    tmp_path: Path, upstream: DemoUpstream
+) -> None:
+    """Twelve full accounts; the one ranked last becomes free, and none of the others does."""
+    async with narrow(tmp_path, upstream, 12) as world, AsyncExitStack() as held:
+        for number in range(1, 12):
+            await held.enter_async_context(holding(world, f"a{number}"))
+        async with holding(world, "a12"):
+            client = start(call(world))
+            await until(lambda: any(world.parts.live.load(f"account:{n}")[1] for n in range(13)))
+        async with asyncio.timeout(5):
+            assert (await client).status_code == 200
+        assert asked(world, "a12") == 2

@@ -23,7 +23,7 @@ from sub2api.model.callers import ApiKey
 from sub2api.model.health import ErrorRule
 from sub2api.settings import Settings
 from sub2api.store import error_rules
-from tests.fakes.clocks import StandingClock
+from tests.fakes.clocks import ShiftedClock, StandingClock
 from tests.fakes.holding import call, gone, nothing_is_left, start
 from tests.fakes.world import World, running_world
 from tests.gateway.test_sessions import PATHS, name_of
@@ -72,6 +72,24 @@ async def test_a_session_too_many_is_refused_and_takes_no_place() -> None:
     assert isinstance(await enter("b", "two"), Refused)
     assert live.load("account:1") == (1, 0)
     assert isinstance(await enter("c", "one"), Granted)
+
+
+async def test_a_spent_window_is_for_sessions_that_are_there_and_then_for_nobody(
+    tmp_path: Path, upstream: DemoUpstream
+) -> None:
+    """T17: limit and reserve are one call's cost each; what is spent comes with every reply."""
+    clock = ShiftedClock()
+    clock.shift = 600.0 - clock.now() % 3600  # the window is counted from the top of the hour
+    async with running_world(tmp_path, upstream, clock=clock) as world:
+        await call(world)
+        cost = (await world.rows(1))[0].list_cost
+        assert cost
+        limits = {"window_cost_limit": cost, "window_cost_reserve": cost}
+        await world.add_account("anthropic", "windowed", priority=1, **limits)
+        for session in ("one", "two", "one", "one"):
+            assert (await call(world, session)).status_code == 200
+        names = [row.account_name for row in reversed(await world.rows(5))]
+        assert names[1:] == ["windowed", "anthropic-1", "windowed", "anthropic-1"]
 
 
 # -- failover
