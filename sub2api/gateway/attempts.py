@@ -155,7 +155,10 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
             raise broken("empty_stream")
         _succeeded(parts, leg, sent_at, first_frame=clock.monotonic() - began)
         response.idle = leg.deadlines.idle
-        return await relay.run()
+        ending = await relay.run()
+        if (failure := relay.failure(clock.now())) is not None and not answer.gone:
+            parts.health.failed(account, leg.candidate.upstream_model, failure)
+        return ending
     finally:
         response.close()
 
