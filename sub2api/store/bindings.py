@@ -33,7 +33,9 @@ async def insert_many(connection: AsyncConnection, new: Sequence[Binding]) -> No
             "expires_at": statement.excluded.expires_at,
         },
     )
-    await connection.execute(statement, [Binding(*each)._asdict() for each in new])
+    # In order of the key, so that two processes that keep the same ones cannot deadlock.
+    rows = sorted((Binding(*each) for each in new), key=lambda each: each[:2])
+    await connection.execute(statement, [each._asdict() for each in rows])
 
 
 async def account_of(

@@ -1,0 +1,149 @@
+"""A real Postgres of a test's own: a free port, a temporary directory, nothing kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from tests.fakes.process import free_port
+
+_START_SECONDS = 30
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    # Databases are made from a template: without a checkpoint each, if it is small.
+    "max_wal_size": "4GB",
+}
+
+
+class PostgresServer:
+    """A server that can be stopped and started again on the same port, with its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._names = 0
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://tester:tester@127.0.0.1:{self.port}/{name}"
+
+    def create(self) -> None:
+        """Make the data directory."""
+        self._folder.chmod(0o700)
+        command = [program("initdb"), "-D", str(self._folder / "data"), "-U", "tester"]
+        options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        done = subprocess.run([*command, *options], capture_output=True, **ordinary_user())
+        assert done.returncode == 0, done.stderr.decode()
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        given = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        data = str(self._folder / "data")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program("postgres"), "-D", data, "-p", str(self.port), *given],
+                stdout=log,
+                stderr=log,
+                **ordinary_user(),
+            )
+        ends = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert time.monotonic() < ends, "Postgres does not answer"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop it at once (as a crash would) and wait until it has ended."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+            self._process = None
+
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database and return its name."""
+        self._names += 1
+        name = f"test{self._names}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str, name: str = "postgres") -> Any:
+        """Run a statement (no event loop may run here) and return its rows."""
+        return asyncio.run(self._execute(statement, name))
+
+    async def _execute(self, statement: str, name: str) -> Any:
+        connection = await asyncpg.connect(self.url(name))
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
+
+
+def program(name: str) -> str:
+    """Return the path of a program of Postgres: Debian keeps them where nobody looks."""
+    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parts[-2]))
+    places = [str(each) for each in newest[-1:]]
+    found = shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", "")]))
+    assert found, f"These tests need {name}, which `make test` installs (sh tools/services.sh)."
+    return found
+
+
+def ordinary_user() -> dict[str, Any]:
+    """Return who Postgres is run as: it refuses root."""
+    if os.getuid() != 0:
+        return {}
+    names = {each.pw_name: each for each in pwd.getpwall()}
+    found = names.get("postgres", names["nobody"])
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Give a temporary directory that `ordinary_user` owns."""
+    with tempfile.TemporaryDirectory() as folder:
+        if who := ordinary_user():
+            os.chown(folder, who["user"], who["group"])
+        yield Path(folder)
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Run a server as long as the block lasts."""
+    with own_folder() as folder:
+        server = PostgresServer(folder)
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
