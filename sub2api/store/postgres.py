@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -46,9 +47,9 @@ class PostgresDatabase(Database):
             pool_recycle=settings.conn_max_lifetime_minutes * 60 or -1,
         )
         schema = settings.schema
-        limits = {"statement_seconds": limit, "lock_seconds": BUSY_SECONDS}
-        beside = opening(schema, **limits)
-        snapshot = opening(schema, mode="ISOLATION LEVEL REPEATABLE READ READ ONLY", **limits)
+        begin = partial(opening, schema, statement_seconds=limit, lock_seconds=BUSY_SECONDS)
+        beside = begin()
+        snapshot = begin(mode="ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self._beside = self._engine.execution_options(opening=beside)
         self._alone = self._engine.execution_options(opening=f"{beside}; {lock(schema, 'write')}")
         self._snapshot = self._engine.execution_options(opening=snapshot)

@@ -44,7 +44,7 @@ class PooledDialect(PGDialect_asyncpg):
     def initialize(self, connection: Connection) -> None:
         """Ask the server what it is, in one transaction (the caller rolls it back)."""
         _run(connection.connection, lambda driver: driver.execute("BEGIN"))
-        super().initialize(connection)
+        super().initialize(connection)  # type: ignore[no-untyped-call]  # it has no types
 
     def on_connect(self) -> Callable[[Any], None]:
         """Leave transactions to us. Without JSON columns there is nothing else to set up."""

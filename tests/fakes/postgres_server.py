@@ -20,6 +20,7 @@ import asyncpg
 from tests.fakes.process import free_port
 
 _START_SECONDS = 30
+_ROOM = 2 * 1024**3
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -83,7 +84,7 @@ class PostgresServer:
         """Make a database and return its name."""
         self._names += 1
         name = f"test{self._names}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
     def drop(self, name: str) -> None:
@@ -129,8 +130,13 @@ def ordinary_user() -> dict[str, Any]:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Give a temporary directory that `ordinary_user` owns."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Give a temporary directory that `ordinary_user` owns, in memory if there is room.
+
+    On a disk, making a database takes ten times as long.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as folder:
         if who := ordinary_user():
             os.chown(folder, who["user"], who["group"])
         yield Path(folder)
