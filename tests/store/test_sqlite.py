@@ -3,13 +3,28 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import sys
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from sub2api.errors import SettingsError, StoreError
-from sub2api.store import engine
-from sub2api.store.engine import Purpose, prepare_file, sqlite_engine, sqlite_path
+from sub2api.store import options, sqlite
+from sub2api.store.database import Database
+from sub2api.store.sqlite import (
+    Purpose,
+    SqliteDatabase,
+    looking,
+    prepare_file,
+    sqlite_engine,
+    sqlite_path,
+)
+
+
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 def test_a_sqlite_url_names_its_file() -> None:
@@ -20,8 +35,6 @@ def test_a_sqlite_url_names_its_file() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense with hunter2", "is not a database URL"),
-        ("postgresql://u:hunter2@h/d", "stores in SQLite only"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
         ("sqlite:///x.db?mode=ro&p=hunter2", "must name a file"),
@@ -79,7 +92,7 @@ async def _release(holder: sqlite3.Connection) -> None:
 def test_a_lock_held_for_good_is_refused_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
     path = tmp_path / "x.db"
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("CREATE TABLE t (x)")
@@ -125,7 +138,7 @@ async def test_every_connection_has_its_pragmas(
 async def test_a_writer_holds_the_lock_from_its_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     prepare_file(tmp_path / "x.db")
     one = sqlite_engine(tmp_path / "x.db", "write", connections=1)
     other = sqlite_engine(tmp_path / "x.db", "write", connections=1)
@@ -141,3 +154,65 @@ async def test_a_writer_holds_the_lock_from_its_beginning(
         pass
     await one.dispose()
     await other.dispose()
+
+
+async def test_watching_a_closed_database_is_a_store_error(url: str, database: Database) -> None:
+    closed = await Database.open(url)
+    await closed.close()
+    with pytest.raises(StoreError, match="watched"):
+        await closed.data_version()
+
+
+async def test_an_unavailable_database_is_a_transient_error(tmp_path: Path) -> None:
+    async with aiosqlite.connect(tmp_path / "watched.db") as watcher:
+        lost = SqliteDatabase(tmp_path / "gone" / "x.db", watcher)
+        with pytest.raises(StoreError, match="unable to open") as caught:
+            async with lost.transaction():
+                pass
+        assert caught.value.transient
+        await lost.close()
+
+
+async def test_a_full_disk_is_a_transient_error(database: Database) -> None:
+    async with database.transaction() as connection:
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match="full") as caught:
+            await options.set(connection, "large", "x" * 1_000_000)
+    assert caught.value.transient
+
+
+async def test_the_file_is_whole_after_use(database: Database, url: str) -> None:
+    async with database.transaction() as connection:
+        await options.set(connection, "a", 1)
+    with sqlite3.connect(database.path) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    plain.close()
+
+
+async def test_opening_it_again_in_the_process_drops_no_lock(database: Database, url: str) -> None:
+    # A descriptor closed on the file would drop the first object's lock for other processes.
+    intrude = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None); "
+        "c.execute('BEGIN IMMEDIATE')"
+    )
+    async with database.transaction() as connection:
+        await options.set(connection, "a", 1)
+        again = await Database.open(url)
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", intrude, str(database.path), stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await other.communicate()
+    await again.close()
+    assert b"database is locked" in said
+
+
+async def test_looking_makes_no_file_and_writes_nothing(tmp_path: Path, url: str) -> None:
+    async with looking(url) as connection:
+        assert connection is None
+    assert not sqlite_path(url).exists()
+    prepare_file(sqlite_path(url))
+    with pytest.raises(StoreError, match="readonly"):
+        async with looking(url) as connection:
+            assert connection is not None
+            await connection.exec_driver_sql("CREATE TABLE x (y INTEGER)")
