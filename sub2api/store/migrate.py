@@ -41,8 +41,10 @@ async def migrate(url: str, settings: DatabaseSettings | None = None) -> None:
             async with _migrating(url, settings) as connection:
                 await connection.run_sync(upgrade)
         except StoreError as error:
-            if not left or not error.transient:
-                raise SettingsError(f"the database cannot be migrated: {error}") from error
+            if not left:
+                raise SettingsError(
+                    f"the database cannot be migrated while others use it: {error}"
+                ) from error
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             return

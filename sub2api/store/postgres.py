@@ -18,6 +18,7 @@ from sub2api.store.database import Database
 from sub2api.store.engine import BUSY_SECONDS, parsed
 from sub2api.store.postgres_engine import (
     engine_for,
+    is_in_the_way,
     lock,
     lock_timeout,
     opening,
@@ -112,7 +113,12 @@ async def migrating(url: str, settings: DatabaseSettings) -> AsyncIterator[Async
         known = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
         if (await connection.execute(known, {"name": schema})).scalar() is None:
             await connection.execute(text(f"CREATE SCHEMA {quoted(schema)}"))
-        yield connection
+        try:
+            yield connection
+        except StoreError as error:
+            if is_in_the_way(error):
+                raise
+            raise SettingsError(f"{_named(url)} cannot be migrated: {error}") from error
 
 
 @asynccontextmanager

@@ -149,6 +149,15 @@ def store_error(error: BaseException | None) -> StoreError | None:
     return StoreError(f"the database refused: {type(error).__name__}", transient=False)
 
 
+def is_in_the_way(error: BaseException | None) -> bool:
+    """Whether a StoreError tells of a lock that others hold: the same may work in a moment."""
+    while error is not None:
+        if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
+            return True
+        error = error.__cause__
+    return False
+
+
 def _of_driver(error: BaseException | None) -> bool:
     kinds = asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError | OSError
     return isinstance(error, kinds)

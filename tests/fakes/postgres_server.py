@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
     "max_connections": "100",
@@ -55,6 +55,8 @@ class PostgresServer:
         options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         done = subprocess.run([*command, *options], capture_output=True, **ordinary_user())
         assert done.returncode == 0, done.stderr.decode()
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all guarded all scram-sha-256\n{rules.read_text()}")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -92,8 +94,10 @@ class PostgresServer:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def execute(self, statement: str, name: str = "postgres") -> Any:
-        """Run a statement (no event loop may run here) and return its rows."""
-        return asyncio.run(self._execute(statement, name))
+        """Run a statement and return its rows; blocks."""
+        # In a thread of its own: an event loop may be running here.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._execute(statement, name)).result()
 
     async def _execute(self, statement: str, name: str) -> Any:
         connection = await asyncpg.connect(self.url(name))
