@@ -224,6 +224,8 @@ async def test_all_works_through_a_pooler_of_transactions(pooled: list[Database]
             async with database.transaction() as connection:
                 seen = await options.get(connection, "counter")
                 await options.set(connection, "counter", seen + 1)
+                kept = await connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+                assert kept == 0
             await _set(database, f"own{number}", number, alone=False)
             assert await _get(database, f"own{number}") == number
             await database.data_version()
