@@ -23,9 +23,7 @@ async def insert_many(
     connection: AsyncConnection, failed: Mapping[str, Sequence[FailedAttempt]]
 ) -> None:
     """Insert calls' failed attempts, by call id; those that are known stay. Safe to repeat."""
-    rows = [
-        _driver_values(call_id, each) for call_id in sorted(failed) for each in failed[call_id]
-    ]
+    rows = [_driver_values(call_id, each) for call_id in sorted(failed) for each in failed[call_id]]
     columns = ("call_id", *_FIELDS)
     await bulk.insert(connection, attempts, columns, rows, "(call_id, position) DO NOTHING")
 

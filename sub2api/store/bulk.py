@@ -1,4 +1,4 @@
-"""Many rows in one go, as the drivers like it best: values row by row on SQLite, arrays on Postgres.
+"""Many rows in one go, as each driver likes it best: row by row on SQLite, arrays on Postgres.
 
 The statement's text is made once, and values are given as the driver takes them: that is a third of
 the time that SQLAlchemy's own way takes.

@@ -16,7 +16,7 @@ Kind = Literal["sqlite", "postgresql"]
 
 
 def parsed(url: str) -> URL:
-    """Return the URL in parts. Raises SettingsError, which never shows it: it may hold a password."""
+    """Return the URL in parts. Raises SettingsError without it: it may hold a password."""
     try:
         return make_url(url)
     except (ArgumentError, ValueError):

@@ -134,19 +134,24 @@ def store_error(error: BaseException | None) -> StoreError | None:
     # SQLAlchemy's own errors stand before those of the driver.
     if not _of_driver(error) and _of_driver(error.__cause__):
         return store_error(error.__cause__)
-    if isinstance(error, asyncpg.PostgresError):
-        lasting = str(error.sqlstate).startswith(_OF_VALUES)
-        # Only complaints about data repeat it.
-        told = type(error).__name__ if error.sqlstate[:2] == "22" else _told(error)
-        return StoreError(f"the database refused: {told}", transient=not lasting)
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        # A ValueError of the driver: a parameter that is of no use, shown in its message.
-        if isinstance(error, ValueError):
-            return StoreError("the database refused: DataError", transient=False)
-        return StoreError(f"the database refused: {error}", transient=True)
     if isinstance(error, OSError):  # TimeoutError is one
         return StoreError(f"the database is away: {str(error) or 'no answer'}", transient=True)
-    return StoreError(f"the database refused: {type(error).__name__}", transient=False)
+    told, transient = _judged(error)
+    return StoreError(f"the database refused: {told}", transient=transient)
+
+
+def _judged(error: Exception) -> tuple[str, bool]:
+    """Return what to say of an error, and whether the same statement may work later."""
+    name = type(error).__name__
+    if isinstance(error, asyncpg.PostgresError):
+        state = str(error.sqlstate)
+        # Only complaints about data repeat it.
+        told = name if state.startswith("22") else f"{name}: {error.args[0]}"
+        return told, not state.startswith(_OF_VALUES)
+    # A ValueError of the driver's is a parameter of no use, which its message shows.
+    if _of_driver(error) and not isinstance(error, ValueError):
+        return str(error), True
+    return name, False
 
 
 def is_in_the_way(error: BaseException | None) -> bool:
@@ -161,10 +166,6 @@ def is_in_the_way(error: BaseException | None) -> bool:
 def _of_driver(error: BaseException | None) -> bool:
     kinds = asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError | OSError
     return isinstance(error, kinds)
-
-
-def _told(error: asyncpg.PostgresError) -> str:
-    return f"{type(error).__name__}: {error.args[0] if error.args else ''}"
 
 
 async def _connected(url: str, command_seconds: float | None) -> asyncpg.Connection:

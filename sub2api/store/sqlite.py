@@ -30,7 +30,7 @@ _preparing = threading.Lock()
 
 
 def sqlite_path(url: str) -> Path:
-    """Return the file that a `sqlite:///path` URL names. Raises SettingsError when it names none."""
+    """Return the file that a `sqlite:///path` URL names. SettingsError: it names none."""
     parts = parsed(url)
     if parts.database in {None, "", ":memory:"} or parts.query:
         raise SettingsError("database.url must name a file, as sqlite:///path does")

@@ -70,11 +70,9 @@ async def insert(connection: AsyncConnection, rows: Sequence[UsageRow]) -> set[s
         return set()
     if connection.dialect.name == "postgresql":
         # Others insert at the same time: only the statement that inserts knows what was new.
-        values = [_driver_values(first[call_id]) for call_id in sorted(first)]
+        values = [_for_postgres(_driver_values(first[call_id])) for call_id in sorted(first)]
         return await bulk.insert_new(connection, usage, _FIELDS, values, "call_id")
-    known = set(
-        await connection.scalars(select(usage.c.call_id).where(usage.c.call_id.in_(first)))
-    )
+    known = set(await connection.scalars(select(usage.c.call_id).where(usage.c.call_id.in_(first))))
     new = [row for call_id, row in first.items() if call_id not in known]
     values = [_driver_values(row) for row in new]
     await bulk.insert(connection, usage, _FIELDS, values, "(call_id) DO NOTHING")
@@ -87,6 +85,14 @@ def _driver_values(row: UsageRow) -> tuple[Any, ...]:
         values[index] = _encode(values[index]).decode() if values[index] else "{}"
     values[_STARTED_AT] = round(values[_STARTED_AT] * 1000)
     return tuple(values)
+
+
+def _for_postgres(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return values without U+0000, which Postgres' texts cannot hold: clients choose some."""
+    return tuple(
+        each.replace("\0", "\ufffd") if isinstance(each, str) and "\0" in each else each
+        for each in values
+    )
 
 
 async def find(connection: AsyncConnection, call_id: str) -> UsageRow | None:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
+from sub2api.store.migrate import migrate
 from tests.fakes.process import free_port
 
 _START_SECONDS = 30
@@ -157,3 +159,26 @@ def running_postgres() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for all tests of this process."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_name(postgres_server: PostgresServer) -> str:
+    """The name of a migrated database, to be copied: migrating for every test takes its time."""
+    name = postgres_server.new_database()
+    asyncio.run(migrate(postgres_server.url(name)))
+    return name
+
+
+@pytest.fixture
+def migrated_url(postgres_server: PostgresServer, migrated_name: str) -> Iterator[str]:
+    """The URL of a migrated database of the test's own."""
+    name = postgres_server.new_database(migrated_name)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)

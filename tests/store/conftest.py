@@ -16,13 +16,7 @@ import pytest
 from sub2api.store.database import Database
 from sub2api.store.migrate import migrate
 from sub2api.store.sealing import Sealer
-from tests.fakes.postgres_server import PostgresServer, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    with running_postgres() as server:
-        yield server
+from tests.fakes.postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +25,6 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "sub2api.db"
     asyncio.run(migrate(f"sqlite:///{path}"))
     return path
-
-
-@pytest.fixture(scope="session")
-def migrated_name(postgres_server: PostgresServer) -> str:
-    """The name of a migrated Postgres database, to be copied."""
-    name = postgres_server.new_database()
-    asyncio.run(migrate(postgres_server.url(name)))
-    return name
 
 
 @pytest.fixture
@@ -51,13 +37,11 @@ def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(
-    request: pytest.FixtureRequest, postgres_server: PostgresServer
-) -> Iterator[str]:
+def postgres_url(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[str]:
     if "database" in request.fixturenames:
-        name = postgres_server.new_database(request.getfixturevalue("migrated_name"))
-    else:
-        name = postgres_server.new_database()
+        yield request.getfixturevalue("migrated_url")
+        return
+    name = postgres_server.new_database()
     yield postgres_server.url(name)
     postgres_server.drop(name)
 

@@ -9,8 +9,8 @@ from sqlalchemy import func, insert, select, text
 
 from sub2api.errors import StoreError
 from sub2api.model.usage import FailedAttempt, UsageRow
-from sub2api.store import attempts, options, spending, stamp, tables, usage
 from sub2api.settings.keys import Database as DatabaseSettings
+from sub2api.store import attempts, options, spending, stamp, tables, usage
 from sub2api.store.database import Database
 from sub2api.store.sqlite import READERS
 
@@ -139,7 +139,7 @@ async def test_a_reader_sees_one_snapshot_and_never_waits_for_the_writer(
 
 
 async def test_a_reader_cannot_write(database: Database) -> None:
-    with pytest.raises(StoreError, match="(?i)read-?only"):
+    with pytest.raises(StoreError, match=r"(?i)read-?only"):
         async with database.reading() as connection:
             await options.set(connection, "a", 1)
 
@@ -223,7 +223,7 @@ async def test_impossible_values_are_a_lasting_error_without_the_values(
 
 
 async def test_a_number_too_large_is_a_lasting_error(database: Database) -> None:
-    with pytest.raises(StoreError, match="OverflowError|DataError") as caught:
+    with pytest.raises(StoreError, match=r"OverflowError|DataError") as caught:
         async with database.transaction() as connection:
             await connection.execute(text("SELECT CAST(:n AS BIGINT)"), {"n": 2**70})
     assert not caught.value.transient

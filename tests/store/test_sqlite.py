@@ -212,7 +212,7 @@ async def test_looking_makes_no_file_and_writes_nothing(tmp_path: Path, url: str
         assert connection is None
     assert not sqlite_path(url).exists()
     prepare_file(sqlite_path(url))
-    with pytest.raises(StoreError, match="readonly"):
-        async with looking(url) as connection:
-            assert connection is not None
+    async with looking(url) as connection:
+        assert connection is not None
+        with pytest.raises(StoreError, match="readonly"):
             await connection.exec_driver_sql("CREATE TABLE x (y INTEGER)")

@@ -27,7 +27,7 @@ async def test_the_migrations_make_exactly_these_tables(database: Database) -> N
 # What alembic does not compare: defaults, and the conditions of partial indexes.
 SQLITE = (
     "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name NOT LIKE 'alembic%'",
-    "SELECT m.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk FROM sqlite_master m "
+    'SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk FROM sqlite_master m '
     "JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'alembic%'",
 )
 POSTGRES = (
@@ -55,8 +55,8 @@ async def test_the_migrations_make_the_same_defaults_and_indexes(
         wanted, made = server.url("wanted"), server.url("made")
         await run(server.url("postgres"), "CREATE DATABASE wanted", "CREATE DATABASE made")
     await migrate(made)
-    engine = create_async_engine(wanted.replace(":", "+asyncpg:", 1) if kind == "postgres"
-                                 else wanted.replace(":", "+aiosqlite:", 1))
+    driver = {"sqlite": "aiosqlite", "postgres": "asyncpg"}[kind]
+    engine = create_async_engine(wanted.replace(":", f"+{driver}:", 1))
     async with engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
     await engine.dispose()

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, create_engine
 
 from sub2api.model.health import RestRule
 from sub2api.model.limits import Limits
+from sub2api.settings.keys import Database as DatabaseSettings
 from sub2api.store import groups, revisions, spending, stamp, tables, usage, users
 from sub2api.store.database import Database
-from sub2api.settings.keys import Database as DatabaseSettings
 from sub2api.store.migrate import _migrating, migrate, upgrade
 from sub2api.store.migrations.versions import m0002_limits_and_health as second
 from tests.fakes.plain_sql import fetch, run
