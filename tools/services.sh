@@ -23,13 +23,17 @@ fi
 echo "Installing what tests need:$missing ..."
 apt-get update -qq
 # Tests start servers of their own: the packages' services need not run beside them, and Postgres'
-# package need not make a cluster.
-mkdir -p /etc/postgresql-common/createcluster.d
-echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/sub2api-tests.conf
+# need not make a database.
+no_database=/etc/postgresql-common/createcluster.d/sub2api-tests.conf
+mkdir -p "${no_database%/*}"
+echo "create_main_cluster = false" >"$no_database"
+made=$no_database
 if [ ! -e /usr/sbin/policy-rc.d ]; then
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    made="$made /usr/sbin/policy-rc.d"
     printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
     chmod +x /usr/sbin/policy-rc.d
 fi
+# shellcheck disable=SC2064,SC2086  # a list of words, as it is now
+trap "rm -f $made" EXIT
 # shellcheck disable=SC2086  # a list of words
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -177,6 +177,7 @@ async def _connected(url: str, command_seconds: float | None) -> asyncpg.Connect
             timeout=CONNECT_SECONDS,
             command_timeout=command_seconds,
             statement_cache_size=0,
+            server_settings={"application_name": "sub2api"},  # poolers let this one pass
         )
     except asyncpg.InterfaceError as error:
         raise SettingsError(f"the database's settings are of no use: {error}") from error

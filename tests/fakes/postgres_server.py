@@ -26,7 +26,6 @@ _START_SECONDS = 30
 _ROOM = 2 * 1024**3
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
@@ -42,7 +41,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._names = 0
 
@@ -52,19 +51,20 @@ class PostgresServer:
 
     def create(self) -> None:
         """Make the data directory."""
-        self._folder.chmod(0o700)
-        command = [program("initdb"), "-D", str(self._folder / "data"), "-U", "tester"]
+        self.folder.chmod(0o700)
+        command = [program("initdb"), "-D", str(self.folder / "data"), "-U", "tester"]
         options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         done = subprocess.run([*command, *options], capture_output=True, **ordinary_user())
         assert done.returncode == 0, done.stderr.decode()
-        rules = self._folder / "data" / "pg_hba.conf"
+        rules = self.folder / "data" / "pg_hba.conf"
         rules.write_text(f"host all guarded all scram-sha-256\n{rules.read_text()}")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        given = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
-        data = str(self._folder / "data")
-        with (self._folder / "log").open("ab") as log:
+        settings = {**_SETTINGS, "unix_socket_directories": str(self.folder)}
+        given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        data = str(self.folder / "data")
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program("postgres"), "-D", data, "-p", str(self.port), *given],
                 stdout=log,
@@ -73,7 +73,7 @@ class PostgresServer:
             )
         ends = time.monotonic() + _START_SECONDS
         while not self._answers():
-            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < ends, "Postgres does not answer"
             time.sleep(0.02)
 

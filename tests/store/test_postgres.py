@@ -118,6 +118,29 @@ async def test_settings_with_special_characters_reach_the_server(
         await migrate(wrong.url, wrong)
 
 
+async def test_a_socket_leads_to_the_server_too(
+    database: Database, url: str, postgres_server: PostgresServer
+) -> None:
+    given = {
+        "DATABASE_HOST": str(postgres_server.folder),
+        "DATABASE_PORT": str(postgres_server.port),
+        "DATABASE_USER": "tester",
+        "DATABASE_DBNAME": url.rpartition("/")[2],
+    }
+    settings = load(environ=given).database
+    opened = await Database.open(settings.url, settings)
+    assert await opened.data_version() == await database.data_version()
+    await opened.close()
+
+
+async def test_a_database_without_tables_or_server_cannot_be_opened(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be used: .*config_stamp"):
+        await Database.open(url)
+    with pytest.raises(SettingsError, match=r"database x at 127\.0\.0\.1 cannot be used") as caught:
+        await Database.open("postgresql://u:hunter2@127.0.0.1:1/x")
+    assert "hunter2" not in str(caught.value)
+
+
 async def test_tables_live_in_the_schema_that_is_asked_for(url: str) -> None:
     own = DatabaseSettings(schema='my "own"')
     await migrate(url, own)
