@@ -161,38 +161,36 @@ async def test_tables_live_in_the_schema_that_is_asked_for(url: str) -> None:
     await other.close()
 
 
-async def test_a_migration_does_not_wait_for_ever_behind_a_long_statement(
-    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(migrating, "PAUSE_SECONDS", 0.01)
-    await run(url, "DROP TABLE error_rules", "UPDATE alembic_version SET version_num = '0001'")
-    holder = await asyncpg.connect(url)
-    held = holder.transaction()
-    await held.start()
-    await holder.execute("LOCK TABLE users IN ACCESS SHARE MODE")
-    with pytest.raises(SettingsError, match=r"cannot be migrated while others use it: .*lock"):
-        await migrate(url)
-    await held.rollback()
-    await holder.close()
-
-
-async def test_a_migration_that_was_in_the_way_for_a_moment_is_tried_again(
+@pytest.fixture
+async def in_use(
     url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[asyncpg.transaction.Transaction]:
+    """A table that a migration needs is used by a transaction that does not end."""
     monkeypatch.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.05)
     monkeypatch.setattr(migrating, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(migrating, "TRIES", 1000)
     await run(url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
     holder = await asyncpg.connect(url)
     held = holder.transaction()
     await held.start()
     await holder.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    yield held
+    await holder.close()
+
+
+@pytest.mark.usefixtures("in_use")
+async def test_a_migration_does_not_wait_for_ever_behind_others(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be migrated while others use it: .*lock"):
+        await migrate(url)
+
+
+async def test_a_migration_with_others_in_its_way_for_a_moment_is_tried_again(
+    url: str, in_use: asyncpg.transaction.Transaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "TRIES", 1000)
     task = asyncio.create_task(migrate(url))
     await asyncio.sleep(0.3)
     assert not task.done()
-    await held.rollback()
-    await holder.close()
+    await in_use.rollback()
     await task
     assert await migrating.missing_sql(url) == ""
 
