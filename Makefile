@@ -1,6 +1,6 @@
 # One word each; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check bench bench-peers soak attacks sim fuzz zipapp prices settings-doc test-bare clean
+.PHONY: help setup run dev test check bench bench-peers soak attacks sim fuzz zipapp release lock test-install prices settings-doc test-bare clean
 
 help: ## Print these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,19 @@ fuzz: ## Fuzz the request side, then the reply side (ARGS="--minutes 15 --seed 1
 zipapp: ## Build dist/sub2api-VERSION-cpXY-OS_ARCH.pyz
 	@sh tools/setup.sh dev
 	@.venv/bin/python tools/zipapp.py
+
+release: ## Build and sign dist/releases, for all machines (KEY=private.pem ARGS="--only here")
+	@sh tools/setup.sh dev
+	@test -f "$(KEY)" || { echo "Say which key signs: make release KEY=private.pem (docs/releasing.md)"; exit 1; }
+	@.venv/bin/python tools/release.py --key "$(KEY)" $(ARGS)
+
+lock: ## Write locks/release.txt anew: the hashes of what released files hold
+	@sh tools/setup.sh dev
+	@sh tools/lock.sh
+
+test-install: ## Install, upgrade, roll back and uninstall two real builds, and what can go wrong (minutes)
+	@sh tools/setup.sh dev
+	@.venv/bin/python -m pytest -q tests/install $(ARGS)
 
 prices: ## Rebuild sub2api/billing/prices.json from a price table (FROM=path VERSION=... DATE=...)
 	@sh tools/setup.sh run

@@ -237,11 +237,10 @@ async def _watch(parts: Parts) -> None:
             latest = await parts.database.data_version()
             if latest == version:
                 continue
-            version = latest
             async with parts.database.reading() as connection:
                 current = await stamp.read(connection)
             if current != known:
-                known = current
                 await refresh(parts)
+            version, known = latest, current  # not before: what failed is tried again
         except Sub2APIError as error:
             log.warning("the configuration cannot be read", extra={"detail": str(error)})

@@ -17,8 +17,10 @@ from sub2api.cli.key import key
 from sub2api.cli.limit import limit
 from sub2api.cli.migrate import migrate
 from sub2api.cli.proxy import proxy
+from sub2api.cli.rollback import rollback
 from sub2api.cli.serve import serve
 from sub2api.cli.setup import setup
+from sub2api.cli.upgrade import upgrade
 from sub2api.cli.usage import usage
 from sub2api.cli.version import version
 from sub2api.errors import Sub2APIError
@@ -47,10 +49,11 @@ def cli(ctx: click.Context, data_dir: str | None, config: str | None) -> None:
     ctx.obj = {"data_dir": data_dir, "config": config}
 
 
-for command in (
+COMMANDS = (
     *(serve, setup, account, group, proxy, key, limit, error_rule),
-    *(usage, explain, env, doctor, migrate, version),
-):
+    *(usage, explain, env, doctor, migrate, upgrade, rollback, version),
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -35,9 +35,10 @@ def serve(ctx: click.Context, host: str | None, port: int | None, demo: bool) ->
         if not demo:
             raise
         settings = settings_of(ctx, **overrides, run_mode="simple")
-    from sub2api.server.run import run
+    from sub2api.server.run import Companion, run
+    from sub2api.updates.confirmation import proving
 
-    companions = []
+    companions: list[Companion] = [lambda parts, clock: proving(parts.settings, clock)]
     if demo:
         from sub2api.cli.demo import demo_companion
 

@@ -52,9 +52,10 @@ async def run(parts: Parts, walk: Walk, admitted: Admitted) -> Ending:
             walk.departure.attempt_over()
             _log_failure(walk, candidate, error)
             parts.health.failed(candidate.account, candidate.upstream_model, error)
-            if not _may_go_on(parts, walk, candidate, failures, switches=len(asked_of) - 1):
+            again = error.then is Next.SAME_ACCOUNT and asked_of[account_id] <= _MOST_AGAIN
+            if not _may_go_on(parts, walk, candidate, error, len(asked_of), again):
                 break
-            if error.then is Next.SAME_ACCOUNT and asked_of[account_id] <= _MOST_AGAIN:
+            if again:
                 await asyncio.sleep(error.again or 0.0)
                 continue
             if admitted.binding:
@@ -65,21 +66,17 @@ async def run(parts: Parts, walk: Walk, admitted: Admitted) -> Ending:
 
 
 def _may_go_on(
-    parts: Parts,
-    walk: Walk,
-    candidate: Candidate,
-    failures: list[UpstreamError],
-    *,
-    switches: int,
+    parts: Parts, walk: Walk, candidate: Candidate, error: UpstreamError, tried: int, again: bool
 ) -> bool:
+    """Whether the call may be sent once more: `again` to the same account, or to another."""
     settings = parts.settings.gateway
     gemini = candidate.account.platform == "gemini"
     most = settings.max_account_switches_gemini if gemini else settings.max_account_switches
     return (
-        failures[-1].then is not Next.GIVE_UP
+        error.then is not Next.GIVE_UP
         and walk.answer.state is not State.ANSWERED
         and not walk.answer.gone
-        and (switches < most or failures[-1].then is Next.SAME_ACCOUNT)
+        and (again or tried <= most)
     )
 
 
@@ -106,7 +103,9 @@ async def refuse(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> End
 def _when_again(parts: Parts, walk: Walk, failures: list[UpstreamError]) -> float | None:
     """Return the seconds until the first account is ready again, or until a vendor says so."""
     asked = walk.asked
-    ranking = parts.scheduler.rank(asked.caller, asked.platforms, asked.model)
+    whom = (asked.caller, asked.platforms, asked.model)
+    scheduler = parts.scheduler
+    ranking = scheduler.alone(*whom, asked.only) if asked.only else scheduler.rank(*whom)
     if not ranking.candidates and ranking.earliest is not None:
         return max(1.0, ranking.earliest - parts.clock.now())
     waits = [each.shown.retry_after for each in failures if each.shown.retry_after is not None]
@@ -156,7 +155,10 @@ async def _exchange(parts: Parts, walk: Walk, leg: Leg, body: bytes) -> Ending:
             raise broken("empty_stream")
         _succeeded(parts, leg, sent_at, first_frame=clock.monotonic() - began)
         response.idle = leg.deadlines.idle
-        return await relay.run()
+        ending = await relay.run()
+        if (failure := relay.failure(clock.now())) is not None and not answer.gone:
+            parts.health.failed(account, leg.candidate.upstream_model, failure)
+        return ending
     finally:
         response.close()
 
@@ -172,7 +174,7 @@ def _succeeded(parts: Parts, leg: Leg, sent_at: float, first_frame: float | None
 
 
 def _note_windows(parts: Parts, account: Account, response: Response) -> None:
-    windows = BY_NAME[account.platform].windows(response.headers, parts.clock.now())
+    windows = BY_NAME[account.platform].windows(response.fields, parts.clock.now())
     if windows:
         parts.health.note_windows(account, windows)
 

@@ -11,7 +11,7 @@ import logging
 
 from sub2api.errors import INTERNAL, ClientError
 from sub2api.gateway import admission, attempts, estimates, models, usage_report
-from sub2api.gateway.admission import Admitted, Asked
+from sub2api.gateway.admission import Admitted
 from sub2api.gateway.answer import Answer, State, status_for
 from sub2api.gateway.bindings import Bindings
 from sub2api.gateway.bodies import LARGE, decoded, outline
@@ -19,6 +19,7 @@ from sub2api.gateway.call import Call, Reply
 from sub2api.gateway.call_log import NAME, CallRecord, shown
 from sub2api.gateway.credentials import key_of
 from sub2api.gateway.departure import Departure
+from sub2api.gateway.entries import Asked
 from sub2api.gateway.limit_headers import limit_headers
 from sub2api.gateway.metering import Ending, Tally
 from sub2api.gateway.parts import Parts
@@ -123,6 +124,8 @@ class Pipeline:
             answer.keep_alive(self._parts.settings.gateway.keepalive_seconds)
         answer.entered = True
         admitted = await admission.enter(self._parts, asked, answer)
+        if admitted.granted.waited:
+            await admission.caller_of(self._parts, call)  # its key may have been revoked meanwhile
         answer.queued = admitted.granted.waited
         answer.limits = limit_headers(admitted.granted)
         await self._settled(walk, admitted)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sub2api.errors import (
     INVALID,
+    NO_PREVIOUS_RESPONSE,
     NOT_FOUND,
     OVERLOADED,
     QUOTA_USED_UP,
@@ -46,6 +47,11 @@ class Wanted(Protocol):
     @property
     def model(self) -> str:
         """The client's name of the model."""
+        ...
+
+    @property
+    def only(self) -> int:
+        """The one account that can honour it, 0 for any."""
         ...
 
 
@@ -96,6 +102,8 @@ def busy(refused: Refused) -> ClientError:
 
 def nobody(parts: Parts, wanted: Wanted) -> ClientError:
     """Return the refusal of a call that no account can take now."""
+    if wanted.only:
+        return _bound(parts, wanted)
     reachable = parts.catalogue.accounts_for(wanted.caller, wanted.platforms)
     if not reachable:
         return _no_accounts(wanted.platforms)
@@ -120,6 +128,31 @@ def nobody(parts: Parts, wanted: Wanted) -> ClientError:
         status=529 if overloaded else 429,
         kind=OVERLOADED if overloaded else RATE_LIMITED,
         retry_after=max(1.0, ends - now) if ends else _BUSY_RETRY_SECONDS,
+    )
+
+
+def _bound(parts: Parts, wanted: Wanted) -> ClientError:
+    """Return the refusal of a call that only one account could have honoured."""
+    now = parts.clock.now()
+    having = parts.catalogue.having(wanted.caller, wanted.platforms, wanted.model)
+    mine = next((each for each in having if each.account.id == wanted.only), None)
+    if mine is None:
+        return ClientError(
+            "Previous response not found: the account that gave it is gone.",
+            status=400,
+            kind=NO_PREVIOUS_RESPONSE,
+            param="previous_response_id",
+            retry_helps=False,
+        )
+    rest = parts.health.rest_of(mine.account, mine.upstream_model, now)
+    if not mine.account.is_usable(now) or (rest is not None and rest.out_of_use):
+        return _out_of_use()
+    overloaded = rest is not None and rest.cause in _OVERLOADS
+    return ClientError(
+        "The account that this conversation is kept with is at rest for a while. Try again later.",
+        status=529 if overloaded else 429,
+        kind=OVERLOADED if overloaded else RATE_LIMITED,
+        retry_after=_BUSY_RETRY_SECONDS if rest is None else max(1.0, rest.until - now),
     )
 
 

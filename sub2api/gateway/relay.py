@@ -6,7 +6,7 @@ A stream is relayed in complete events, so that a keep-alive or an error never l
 from __future__ import annotations
 
 from sub2api.clock import Clock
-from sub2api.errors import UPSTREAM, ClientError, TransportError
+from sub2api.errors import UPSTREAM, ClientError, TransportError, UpstreamError
 from sub2api.gateway.answer import Answer, State
 from sub2api.gateway.failures import break_text, broken, error_event
 from sub2api.gateway.legs import Plan
@@ -58,6 +58,7 @@ class StreamRelay:
         self._frames = Frames(plan.max_event)
         self._held = b""
         self._answered = False
+        self._broke = ""
         self._reader: StreamReader = plan.dialect.open_stream(
             StreamOptions(
                 client_model=plan.client_model,
@@ -148,6 +149,18 @@ class StreamRelay:
             tally.bind(facts.response_id)
         return shown
 
+    def failure(self, now: float) -> UpstreamError | None:
+        """Return what went wrong after the reply had begun, None if nothing did.
+
+        It is no reason to ask another account any more; the account's health should hear of it.
+        `now` is in seconds since 1970.
+        """
+        if self._broke:
+            return broken(self._broke)
+        if self._facts.state is StreamState.FAILED:
+            return error_event(self._facts.error, self._plan.platform, now)
+        return None
+
     async def _rest(self) -> None:
         """Relay an unterminated last event if it completes the stream; drop it otherwise."""
         rest = self._frames.rest()
@@ -159,6 +172,7 @@ class StreamRelay:
             await self._answer.write(rest if shown == rest + b"\n\n" else shown)
 
     async def _break_off(self, cause: str) -> Ending:
+        self._broke = cause
         error = ClientError(break_text(cause), status=502, kind=UPSTREAM)
         await self._answer.refuse(error)
         return Ending(self._answer.status, error=cause, truncated=True)

@@ -109,6 +109,20 @@ class Scheduler:
             found = pool.beyond_routes(most, skip, now)
         return Ranking(found, False, None if found else pool.earliest())
 
+    def alone(
+        self, caller: Caller, platforms: tuple[PlatformName, ...], model: str, account_id: int
+    ) -> Ranking:
+        """Return the one account that can honour a call, if it is usable now.
+
+        However slow it is, and wherever the group's model routes lead: no other will do.
+        """
+        now = self._clock.now()
+        member = self._pool(caller, platforms, model, now).by_account.get(account_id)
+        if member is None:
+            return Ranking([])
+        found = self._only(member, account_id, (), now)
+        return Ranking(found.candidates, bool(found.candidates), found.earliest)
+
     def standing(
         self, caller: Caller, platforms: tuple[PlatformName, ...], model: str, account_id: int
     ) -> Reached:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sub2api.gateway.admission import Asked
 from sub2api.gateway.answer import Answer
 from sub2api.gateway.call import Call
 from sub2api.gateway.departure import Departure
+from sub2api.gateway.entries import Asked
 from sub2api.gateway.metering import Tally
 from sub2api.model.callers import Caller
 from sub2api.protocols.interface import Dialect, Peek

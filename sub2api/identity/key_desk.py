@@ -30,7 +30,7 @@ class KeyDesk:
         self._database = database
         self._clock = clock
         self._known: OrderedDict[str, tuple[Caller | None, float]] = OrderedDict()
-        self._asking: dict[str, asyncio.Future[Caller | None]] = {}
+        self._asking: dict[str, asyncio.Task[Caller | None]] = {}
         self.generation = 0
         """Callers that were found before it changed must be asked for again."""
 
@@ -45,9 +45,14 @@ class KeyDesk:
             return found[0]
         while (asking := self._asking.get(key_hash)) is not None:
             await asyncio.wait([asking])
-            if not asking.cancelled():
+            if not asking.cancelled() and asking.exception() is None:
                 return asking.result()
-        return await self._ask(key_hash)
+        asking = asyncio.get_running_loop().create_task(self._ask(key_hash))
+        self._asking[key_hash] = asking
+        # Who leaves now does not stop it: a query that is cut off costs its connection, and the
+        # next call with this key would have to ask again.
+        await asyncio.wait([asking])
+        return asking.result()
 
     def knows(self, text: str) -> bool:
         """Whether this is the text of a key that is in the cache."""
@@ -78,16 +83,12 @@ class KeyDesk:
         return caller
 
     async def _ask(self, key_hash: str) -> Caller | None:
-        answer: asyncio.Future[Caller | None] = asyncio.get_running_loop().create_future()
-        self._asking[key_hash] = answer
         generation = self.generation
         try:
             async with self._database.reading() as connection:
                 caller = await stored.caller_by_hash(connection, key_hash)
-            answer.set_result(caller)
         finally:
             del self._asking[key_hash]
-            answer.cancel()  # no effect on an answer; on failure, those who wait ask for themselves
         if generation == self.generation:
             self._keep(key_hash, caller)
         return caller

@@ -79,7 +79,9 @@ class SharedLive:
             return self._entered(entry, answer, waited)
         except Away:
             self._lease.owe("l", entry.call_id, (entry.call_id, -1, 0, 0, 0, 1))
-            left = max(0.0, entry.wait - (self._clock.monotonic() - began))
+            # Not 0: one whose wait ran out meanwhile gets a ticket, and is not sent away.
+            left = max(_SHORTEST_WAIT, entry.wait - (self._clock.monotonic() - began))
+            left = min(left, entry.wait)
             return await self._enter_alone(msgspec.structs.replace(entry, wait=left))
         finally:
             del self._waiters[entry.call_id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -45,10 +45,10 @@ class Platform:
     `serves` are the wires it speaks natively. `request(outgoing, account)` is the request without
     its body: URL, credential and headers; `edit(outgoing)` is what has to be done to such bodies,
     None for nothing. `judge(status, headers, body, now)` classifies a refusal (status >= 300):
-    pure, no state. `windows(headers, now)` is what a reply says of the account's usage windows, ()
-    at once if it says nothing. `now` is in seconds since 1970. `models_request(account)` asks for
-    the account's model list; `model_ids(body)` reads the answer. `probe(account, model)` is the
-    smallest possible generation.
+    pure, no state. `windows(fields, now)` is what a reply's header fields say of the account's
+    usage windows, () at once if they say nothing. `now` is in seconds since 1970.
+    `models_request(account)` asks for the account's model list; `model_ids(body)` reads the answer.
+    `probe(account, model)` is the smallest possible generation.
     """
 
     name: PlatformName
@@ -57,7 +57,7 @@ class Platform:
     request: Callable[[Outgoing, Account], Request]
     edit: Callable[[Outgoing], Edit | None]
     judge: Callable[[int, Headers, bytes, float], UpstreamError]
-    windows: Callable[[Headers, float], tuple[UsageWindow, ...]]
+    windows: Callable[[Mapping[bytes, bytes], float], tuple[UsageWindow, ...]]
     models_request: Callable[[Account], Request]
     model_ids: Callable[[bytes], list[str]]
     probe: Callable[[Account, str], Request]

@@ -17,19 +17,19 @@ from sub2api.gateway.answer import id_headers, refusal
 from sub2api.model.routes import Wire
 from sub2api.protocols.dialects import DIALECTS
 from sub2api.server.arrival import Arrival
+from sub2api.server.guest import Guest
 from sub2api.server.heads import CHUNKED, UNREAD, BadRequest, Head
 from sub2api.server.intake import Elsewhere, Intake, Refused, Request
-from sub2api.server.lane import NEVER, Lane
+from sub2api.server.lane import NEVER, STALL_SECONDS, Lane
+from sub2api.server.outgoing import Outgoing
 from sub2api.server.replies import CONTINUE, LinkReply, probe
-from sub2api.server.turns import BULK_READ
+from sub2api.server.turns import BULK_READ, REST
 
 _HIGH_WATER = 65536
 _MOST_AHEAD = 65536
 """Bytes of following requests that are held while one is served; then reading stops."""
 _SMALL_BODY = 65536
 """Bodies above this are read only for a key that exists."""
-_STALL_SECONDS = 120.0
-"""How long a client may take nothing of a reply that waits for it."""
 _LINGER_SECONDS = 2.0
 _MOST_LINGER = 4 << 20
 
@@ -38,31 +38,27 @@ class _Phase(enum.Enum):
     READING = "reading"
     CHECKING = "checking"
     SERVING = "serving"
+    WAITING = "waiting"
+    """A request is here, or its beginning, and its turn is not."""
     LINGERING = "lingering"
     GONE = "gone"
 
 
-class ExpressConnection(asyncio.Protocol):
+class ExpressConnection(Outgoing):
     """One client connection; requests are served in order, one at a time."""
 
     def __init__(self, lane: Lane) -> None:
+        super().__init__(lane)
         self.peer = ""
-        self.deadline = NEVER
         self.keep_alive = True
-        self.writable = True
         self.dates = lane.dates
         self.write: Callable[[bytes], None] = cast(Any, None)
-        self._lane = lane
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._phase = _Phase.READING
         self._intake = Intake(lane.server.max_request_body_size)
         self._arrived = 0.0
         self._arrival = Arrival(lane)
         self._reply: LinkReply | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._unread = 0
-        self._half_closed = False
+        self.half_closed = False
         self._paused = False
         self._used = False
         self._lingers = False
@@ -109,27 +105,19 @@ class ExpressConnection(asyncio.Protocol):
             return False
         if self._phase is _Phase.READING and self._intake.idle:
             return False
-        self._half_closed = True
+        self.half_closed = True
         if self._reply is not None:
             probe(self._reply, self._transport, self._loop)
         self._advance()
         return True
 
-    def pause_writing(self) -> None:
-        """The client reads more slowly than the reply comes."""
-        self.writable = False
-        self._unread = self._transport.get_write_buffer_size()
-        self.deadline = self._lane.clock.monotonic() + _STALL_SECONDS
-
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self.writable = True
+        super().resume_writing()
         if self._phase is _Phase.SERVING:
             self.deadline = NEVER
             if self._reply is None:
                 self._go_on()
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -137,9 +125,7 @@ class ExpressConnection(asyncio.Protocol):
         self._arrival.let_go()
         self._lane.forget(self)
         self._intake = Intake(0)
-        self.writable = True
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        super().resume_writing()
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.left()
@@ -148,12 +134,8 @@ class ExpressConnection(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         """Close, unless a slow reader has taken something since the deadline was set."""
-        if not self.writable:
-            unread = self._transport.get_write_buffer_size()
-            if unread < self._unread:
-                self._unread = unread
-                self.deadline = now + _STALL_SECONDS
-                return
+        if self.reads_on(now):
+            return
         if self._phase is _Phase.READING and not self._intake.idle:
             self._refuse_bytes(BadRequest("The request did not arrive in time.", 408))
         else:
@@ -172,18 +154,19 @@ class ExpressConnection(asyncio.Protocol):
         """Close now."""
         self._transport.abort()
 
+    # What Hypercorn's guest calls.
+
+    def take_back(self, guest: Guest, ahead: bytes) -> None:
+        """Go on behind a request that the web app has answered."""
+        self._lane.replace(guest, self)
+        self._transport.set_protocol(self)
+        self._intake.go_on(ahead)
+        self.half_closed |= guest.half_closed
+        self._paused = True  # maybe: it resumes in any case
+        self.deadline = NEVER
+        self._go_on()
+
     # What the reply calls.
-
-    def write_several(self, parts: list[bytes]) -> None:
-        """Hand bytes to the transport, one after the other."""
-        self._transport.writelines(parts)
-
-    async def until_writable(self) -> None:
-        """Wait until the client has caught up, or is gone."""
-        while not self.writable:
-            if self._drained is None or self._drained.done():
-                self._drained = self._loop.create_future()
-            await asyncio.shield(self._drained)
 
     def replied(self, reply: LinkReply, *, complete: bool) -> None:
         """A reply is over: go on with the next request, or close."""
@@ -201,23 +184,34 @@ class ExpressConnection(asyncio.Protocol):
     # The rest is ours: a request's way in.
 
     def _go_on(self) -> None:
-        over = self._half_closed and not self._intake.buffer
+        over = self.half_closed and not self._intake.buffer
         if over or not self.keep_alive or self._lane.draining:
             self._close()
             return
         self._phase = _Phase.READING
         self._resume_reading()
         if self._intake.buffer:
-            self._request_begins()
             # Not at once: floods of requests sent ahead must not starve the other connections.
-            self._lane.turns.queue(self._advance)
+            self._phase = _Phase.WAITING
+            self._lane.turns.queue(self._turn_comes, REST)
         else:
             self.deadline = self._lane.clock.monotonic() + self._lane.server.idle_timeout
+
+    def _turn_comes(self) -> None:
+        if self._phase is not _Phase.WAITING:
+            return
+        self._phase = _Phase.READING
+        self._resume_reading()
+        self._request_begins()
+        if self._lane.express:
+            self._advance()
+        else:
+            self._hand_over()
 
     def _close(self) -> None:
         """End, once the client has taken what was said."""
         self._phase = _Phase.GONE
-        self.deadline = self._lane.clock.monotonic() + _STALL_SECONDS
+        self.deadline = self._lane.clock.monotonic() + STALL_SECONDS
         self._transport.close()
 
     def _request_begins(self) -> None:
@@ -241,7 +235,7 @@ class ExpressConnection(asyncio.Protocol):
 
     def _take_up(self, found: Request | Elsewhere | None) -> None:
         if found is None:
-            if self._half_closed:
+            if self.half_closed:
                 self._close()
         elif isinstance(found, Elsewhere):
             self._hand_over()

@@ -10,102 +10,19 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sub2api.server import memory
-from sub2api.server.lane import NEVER, Lane, Watched
-from sub2api.server.turns import BULK_READ
-
-_LAST_WORDS_SECONDS = 0.1
-"""Between a reply's end and the connection's, at a stop: HTTP/2 ends a stream a moment later."""
-
-
-class Guest(asyncio.StreamReaderProtocol):
-    """A handed-over connection, as the lane watches it: counted, and with a deadline for heads.
-
-    Hypercorn has a deadline for idle connections only; between its requests a head that has begun
-    must arrive in time here as well.
-    """
-
-    def __init__(self, lane: Lane, peer: str) -> None:
-        self.reader = asyncio.StreamReader()
-        super().__init__(self.reader)
-        self.peer = peer
-        self.deadline = NEVER
-        self.multiplexed = False
-        """HTTP/2: frames come at any time, and say nothing about a request's beginning."""
-        self.terminate: Callable[[], None] = lambda: None
-        """Tells Hypercorn that this connection shall end."""
-        self._lane = lane
-        self._idle = True
-        self._leaving = False
-        self._link: asyncio.Transport = cast(asyncio.Transport, None)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is taken over."""
-        self._link = cast(asyncio.Transport, transport)
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come; between requests they begin a head."""
-        if self._idle and self.deadline == NEVER and not self.multiplexed:
-            self.deadline = self._lane.clock.monotonic() + self._lane.server.read_header_timeout
-        super().data_received(data)
-        if len(data) >= BULK_READ and not self._link.is_closing():
-            self._link.pause_reading()
-            self._lane.turns.queue(self._next_turn)
-
-    def _next_turn(self) -> None:
-        full = getattr(self.reader, "_paused", False)  # it will then resume by itself
-        if not full and not self._link.is_closing():
-            self._link.resume_reading()
-
-    def idle(self, idle: bool) -> None:
-        """Hypercorn says whether it waits for a request."""
-        self._idle = idle
-        self.deadline = NEVER
-        if idle and self._leaving:
-            self._leave_soon()
-
-    def has_just_come(self) -> None:
-        """The process is stopping, and this one may still ask once."""
-        self._leaving = True
-        self.deadline = self._lane.first_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        self._lane.forget(self)
-        super().connection_lost(exc)
-
-    def overdue(self, now: float) -> None:
-        """A head did not come in time."""
-        if self.multiplexed:
-            self.deadline = NEVER
-        else:
-            self._link.abort()
-
-    def drain(self) -> None:
-        """Close when idle, else after the reply."""
-        self._leaving = True
-        if self._idle:
-            self._leave_soon()
-
-    def cut(self) -> None:
-        """Close now."""
-        self._link.abort()
-
-    def _leave_soon(self) -> None:
-        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._leave)
-
-    def _leave(self) -> None:
-        if self._idle:
-            self.terminate()
+from sub2api.server.guest import Guest, Host, Outlet
+from sub2api.server.lane import Lane
+from sub2api.server.turns import REST
 
 
 @dataclass(slots=True)
 class _House:
     """What Hypercorn needs to serve a connection."""
 
+    server: Any
     app: Any
     config: Any
     make_context: Callable[[], Any]
@@ -122,12 +39,11 @@ class Hypercorn:
         self._make_app = make_app
         self._house: asyncio.Future[_House] | None = None
 
-    def take(self, old: Watched, transport: asyncio.Transport, data: bytes) -> None:
+    def take(self, host: Host, transport: asyncio.Transport, data: bytes) -> None:
         """Go on with a connection, from the bytes that were read already."""
-        guest = Guest(self._lane, old.peer)
-        self._lane.replace(old, guest)
+        guest = Guest(self._lane, host, transport)
+        self._lane.replace(host, guest)
         transport.set_protocol(guest)
-        guest.connection_made(transport)
         if data:
             guest.data_received(data)
         if self._lane.draining:
@@ -154,19 +70,17 @@ class Hypercorn:
                 failed.exception()
                 raise
         house = await asyncio.shield(self._house)
+        # The web app takes much longer than the express lane: however many want something of it
+        # at once, others wait for one request of theirs.
+        await self._lane.turns.come(REST)
+        if guest.lost.is_set():
+            return
         context = house.make_context()  # its own: they do not all end at the same moment
         guest.terminate = lambda: self._lane.pipeline.parts.spawn(context.terminated.set())
         loop = asyncio.get_running_loop()
-        writer = asyncio.StreamWriter(transport, guest, guest.reader, loop)
-        await _server_class()(
-            house.app,
-            loop,
-            house.config,
-            context,
-            house.state,
-            guest.reader,
-            writer,
-            guest=guest,
+        streams = (guest, Outlet(guest, transport))
+        await house.server(
+            house.app, loop, house.config, context, house.state, *streams, guest=guest
         )
 
     async def _open_house(self) -> _House:
@@ -174,6 +88,8 @@ class Hypercorn:
         from hypercorn.asyncio.lifespan import Lifespan
         from hypercorn.asyncio.worker_context import WorkerContext
         from hypercorn.utils import wrap_app
+
+        from sub2api.server.guest_server import GuestServer
 
         config = _config(self._lane)
         app = wrap_app(self._make_app(), config.wsgi_max_body_size, None)
@@ -183,11 +99,11 @@ class Hypercorn:
         task = loop.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
         memory.settle()
-        return _House(app, config, lambda: WorkerContext(None), lifespan, task, state)
+        return _House(GuestServer, app, config, lambda: WorkerContext(None), lifespan, task, state)
 
 
 def _import_all() -> None:
-
+    import sub2api.server.guest_server
     import sub2api.web.app  # noqa: F401
 
 
@@ -201,60 +117,3 @@ def _config(lane: Lane) -> Any:
     config.keep_alive_max_requests = sys.maxsize
     config.h11_max_incomplete_size = 65536
     return config
-
-
-def bounded(buffer_class: Any) -> Any:
-    """Return Hypercorn's buffer of a stream whose writer waits until it is almost empty."""
-    from hypercorn.protocol.h2 import BUFFER_LOW_WATER
-
-    class BoundedBuffer(buffer_class):  # type: ignore[misc]
-        async def pop(self, max_length: int) -> bytes:
-            data = bytes(self.buffer[:max_length])
-            del self.buffer[: len(data)]
-            if len(self.buffer) < BUFFER_LOW_WATER:
-                await self._paused.set()
-            if not self.buffer:
-                await self._is_empty.set()
-            return data
-
-    return BoundedBuffer
-
-
-_class: Any = None
-
-
-def _server_class() -> Any:
-    """Return Hypercorn's server of one connection, which tells its guest when it is idle."""
-    global _class
-    if _class is not None:
-        return _class
-    from hypercorn.asyncio.tcp_server import TCPServer
-    from hypercorn.events import Event, Updated
-    from hypercorn.protocol import h2
-
-    # Hypercorn's own lets its writer go on whenever the client's window is shut, and so holds
-    # whole replies for clients that do not read.
-    h2.StreamBuffer = bounded(h2.StreamBuffer)  # type: ignore[misc]
-
-    class GuestServer(TCPServer):
-        def __init__(self, *arguments: Any, guest: Guest) -> None:
-            super().__init__(*arguments)
-            self._guest = guest
-            self._all_read = False
-
-        async def protocol_send(self, event: Event) -> None:
-            if isinstance(event, Updated):
-                self._guest.multiplexed = isinstance(self.protocol.protocol, h2.H2Protocol)
-                self._guest.idle(event.idle)
-                if self._all_read:
-                    return
-            await super().protocol_send(event)
-
-        async def _read_data(self) -> None:
-            await super()._read_data()
-            # The client is gone. Its idle timer would hold the connection open till it ends.
-            self._all_read = True
-            await self.idle_task.stop()
-
-    _class = GuestServer
-    return _class

@@ -10,6 +10,8 @@ from sub2api.server.heads import BadRequest
 _MOST_LINE = 1024
 _MOST_TRAILERS = 8192
 _PART = 65536
+_OWN_PART = 16384
+"""From here on what has come of a chunk is a part as it is; copies of 100 MB take time."""
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 
@@ -80,9 +82,22 @@ class ChunkedBody:
 
     def take(self) -> list[bytes]:
         """Give the body away, in parts."""
+        self._end_tail()
+        return self._parts
+
+    def _keep(self, piece: bytes) -> None:
+        if len(piece) >= _OWN_PART:
+            self._end_tail()
+            self._parts.append(piece)
+            return
+        self._tail += piece
+        if len(self._tail) >= _PART:
+            self._end_tail()
+
+    def _end_tail(self) -> None:
         if self._tail:
             self._parts.append(bytes(self._tail))
-        return self._parts
+            self._tail.clear()
 
     def _size_line(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line) if len(line) <= _MOST_LINE else None
@@ -103,10 +118,7 @@ class ChunkedBody:
         if self._missing > 2:
             taken = min(there, self._missing - 2)
             if taken:
-                self._tail += memoryview(data)[at : at + taken]
-                if len(self._tail) >= _PART:
-                    self._parts.append(bytes(self._tail))
-                    self._tail.clear()
+                self._keep(data[at : at + taken])
                 self._missing -= taken
                 at += taken
         if self._missing == 2 and len(data) - at >= 2:

@@ -94,6 +94,12 @@ class Intake:
         taken, self.buffer = self.buffer, b""
         return taken
 
+    def go_on(self, data: bytes) -> None:
+        """Begin anew, behind requests that somebody else has read."""
+        self.buffer = data
+        self._first = self._blank = self._judged = False
+        self._seen = 0
+
     def whole(self, data: bytes) -> Request | None:
         """Return the request that `data` is, if it is exactly one and its head is known.
 

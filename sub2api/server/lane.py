@@ -22,6 +22,8 @@ from sub2api.server.turns import Turns
 log = logging.getLogger(__name__)
 
 NEVER = float("inf")
+STALL_SECONDS = 120.0
+"""How long a client may take nothing of a reply that waits for it."""
 _SWEEP_SECONDS = 1.0
 _FIRST_SECONDS = 2.0
 """How long a connection may take that was accepted while the process is stopping."""

@@ -295,6 +295,30 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """Where new releases come from, and when one has proved itself."""
+
+    directory: Path = key(
+        Path(),
+        "Directory of the installation (`launch`, `releases`); the launcher sets it.",
+        PATH,
+        shown="(none)",
+    )
+    release_url: str = key(
+        "",
+        "Web directory with releases, as `make release` writes it; empty: the project's own.",
+        TEXT,
+    )
+    channel: str = key("stable", "Which releases are offered.", one_of("stable", "edge"))
+    proxy_url: str = key(
+        "", "Proxy for fetching releases: `http://...` or `socks5h://...`.", TEXT, secret=True
+    )
+    confirm_seconds: float = key(
+        30.0, "Time a new release must be healthy at a stretch to stay.", seconds(0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All keys. `config_file` is where the file's part came from, None without one."""
 
@@ -324,6 +348,7 @@ class Settings:
     totp: Totp = section(Totp)
     journal: Journal = section(Journal)
     log: Log = section(Log)
+    update: Update = section(Update)
     config_file: Path | None = None
 
 

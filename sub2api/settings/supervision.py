@@ -36,3 +36,13 @@ def supervision(environ: Mapping[str, str] = os.environ, pid: int = 0) -> Superv
         notify_socket=environ.get("NOTIFY_SOCKET", ""),
         watchdog_seconds=int(period) / 1e6 if watched else 0.0,
     )
+
+
+def environment_for_child(**changes: str) -> dict[str, str]:
+    """Return this process's environment with changes, for a program that it starts.
+
+    What a service manager wants to hear from us, it must not hear from somebody else.
+    """
+    ours = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return kept | changes

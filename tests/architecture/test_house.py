@@ -20,10 +20,8 @@ LONGER_TESTS = {"tests/journeys/test_recovery.py", "tests/journeys/test_sdks.py"
 COVERED_BY_JOURNEYS = {
     # Exercised over real sockets in tests/journeys, or by a neighbour's test.
     "sub2api/__main__.py",
-    "sub2api/gateway/admission.py",
     "sub2api/gateway/answer.py",
     "sub2api/gateway/attempts.py",
-    "sub2api/gateway/bindings.py",
     "sub2api/gateway/call.py",
     "sub2api/gateway/credentials.py",
     "sub2api/gateway/departure.py",

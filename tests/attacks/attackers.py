@@ -2,8 +2,9 @@
 
 `python -m tests.attacks.attackers NAME WAY PORT KEY`.
 
-WAY is how a connection begins: `direct`, `handed` (another path is asked first) or `h2`. It prints
-"up" once the attack is under way, and goes on until it is killed.
+WAY is how a connection begins: `direct`, `handed` (another path is asked first), `web` (only paths
+of the web app are asked) or `h2`. It prints "up" once the attack is under way, and goes on until
+it is killed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Attack:
 
     def head(self, *lines: bytes) -> bytes:
         """Return the beginning of a call's head; the lines end it if the last is empty."""
-        first = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nx-api-key: %b\r\n" % self.key
+        path = b"/health" if self.way == "web" else b"/v1/messages"
+        first = b"POST %b HTTP/1.1\r\nHost: a\r\nx-api-key: %b\r\n" % (path, self.key)
         return first + b"".join(line + b"\r\n" for line in lines)
 
     async def line(self, receive_buffer: int = 0) -> Line:
@@ -194,6 +196,8 @@ async def large_bodies(attack: Attack, *, chunked: bool) -> None:
 async def pipelining(attack: Attack) -> None:
     """20 connections send 1,000 requests at once, and read the replies."""
     asked = b"GET /v1/models/none HTTP/1.1\r\nHost: a\r\nx-api-key: %b\r\n\r\n" % attack.key
+    if attack.way == "web":
+        asked = HEALTH
 
     async def behave(line: Line) -> None:
         if attack.way == "h2":

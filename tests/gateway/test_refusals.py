@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sub2api.gateway import refusals
-from sub2api.gateway.admission import Asked
+from sub2api.gateway.entries import Asked
 from sub2api.live.interfaces import Refused
 from sub2api.upstream.rests import Rest
 from tests.fakes.fleet import MODEL, PLATFORMS, Fleet, account

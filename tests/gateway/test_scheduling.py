@@ -379,3 +379,16 @@ def test_other_names_in_the_picture_of_loads_are_no_accounts() -> None:
     fleet = Fleet([account(1), account(2)])
     fleet.scheduler._load_changed("user:1")
     assert sorted(fleet.rank()) == [1, 2]
+
+
+def test_one_that_no_other_can_stand_in_for_is_ranked_alone_however_it_stands() -> None:
+    fleet = Fleet([account(1, priority=99), *(account(number) for number in range(2, 12))])
+    whom = (fleet.caller, PLATFORMS, MODEL)
+    fleet.health.slow.add(1)
+    assert 1 not in fleet.rank(bound=1)
+    ranking = fleet.scheduler.alone(*whom, 1)
+    assert ([each.account.id for each in ranking.candidates], ranking.bound) == ([1], True)
+    fleet.health.rest(1, START + 60)
+    ranking = fleet.scheduler.alone(*whom, 1)
+    assert (ranking.candidates, ranking.bound, ranking.earliest) == ([], False, START + 60)
+    assert fleet.scheduler.alone(*whom, 99).candidates == []

@@ -76,6 +76,20 @@ async def test_a_failing_store_is_asked_again_by_those_who_waited(workshop: Work
     assert results.count(None) == 2
 
 
+async def test_a_client_that_leaves_does_not_cut_its_look_up_off(workshop: Workshop) -> None:
+    _, text = await workshop.keys.create(ApiKey(id=0, user_id=0, name="k", hint=""))
+    counting = Counting(workshop.database)
+    desk = KeyDesk(counting, workshop.clock)  # type: ignore[arg-type]
+    for _ in range(5):
+        leaving = asyncio.ensure_future(desk.caller_of(text))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    assert await desk.caller_of(text) is not None
+    assert counting.asked == 1
+
+
 def changed(key: dict[str, object] | None = None, user: dict[str, object] | None = None) -> Caller:
     return Caller(
         dataclasses.replace(CALLER.key, **(key or {})),  # type: ignore[arg-type]

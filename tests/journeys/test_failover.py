@@ -123,7 +123,8 @@ async def test_silence_before_the_first_frame_fails_over(
         await world.add_account("anthropic", "anthropic-2", priority=60)
         for stall in (Play(stall_before="head"), Play(stall_before="first_event")):
             world.upstream.script("anthropic-1", stall)
-            reply = await ask(world, MESSAGES[1], MESSAGES[2])
+            session = {"x-session-id": str(stall.stall_before)}
+            reply = await ask(world, MESSAGES[1], MESSAGES[2], session)
             assert b"message_stop" in reply.content
         assert {row.attempts for row in await world.rows(2)} == {2}
 

@@ -213,3 +213,36 @@ async def test_windows_a_vendor_tells_of_are_kept(world: World) -> None:
     assert [(each.name, each.utilization, each.resets_at) for each in windows] == [
         ("5h", 0.42, resets)
     ]
+
+
+async def test_silence_in_mid_stream_counts_as_a_stall_where_the_operator_wants_that(
+    tmp_path: Path, upstream: DemoUpstream, clock: ShiftedClock
+) -> None:
+    environment = {
+        "GATEWAY_IDLE_TIMEOUT": "0.3",
+        "GATEWAY_STALL_ENABLED": "true",
+        "GATEWAY_STALL_THRESHOLD": "2",
+        "GATEWAY_STALL_REST_MINUTES": "7",
+    }
+    async with running_world(tmp_path, upstream, clock=clock, **environment) as world:
+        upstream.script("anthropic-1", Play(stall_after=3), Play(stall_after=3))
+        for _ in range(2):
+            reply = await ask(world, MESSAGES[1], MESSAGES[2])
+            assert (reply.status_code, reply.content.count(b"event: error")) == (200, 1)
+        assert await status(world) in {429, 529}
+        clock.shift = 6.9 * 60
+        assert await status(world) in {429, 529}
+        clock.shift = 7.1 * 60
+        assert await status(world) == 200
+
+
+async def test_an_overload_told_in_mid_stream_rests_the_account(
+    world: World, clock: ShiftedClock
+) -> None:
+    world.upstream.script("anthropic-1", Play(error_after=4, delay=0.02))
+    reply = await ask(world, MESSAGES[1], MESSAGES[2])
+    assert reply.status_code == 200
+    assert b"overloaded_error" in reply.content
+    assert await status(world) == 529
+    clock.shift = 61.0
+    assert await status(world) == 200

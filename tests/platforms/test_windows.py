@@ -16,13 +16,13 @@ def anthropic(**told: object) -> tuple[UsageWindow, ...]:
         ((UNIFIED + name.removeprefix("w").replace("_", "-")).encode(), str(value).encode())
         for name, value in told.items()
     ]
-    return BY_NAME["anthropic"].windows([(b"date", b"x"), *headers], NOW)
+    return BY_NAME["anthropic"].windows(dict([(b"date", b"x"), *headers]), NOW)
 
 
 def codex(**told: object) -> tuple[UsageWindow, ...]:
     headers = [(f"x-codex-{name.replace('_', '-')}".encode(), str(value).encode())
                for name, value in told.items()]  # fmt: skip
-    return BY_NAME["openai"].windows(headers, NOW)
+    return BY_NAME["openai"].windows(dict(headers), NOW)
 
 
 def test_anthropics_windows_are_read() -> None:
@@ -75,7 +75,7 @@ def test_codex_windows_are_named_by_their_length(
 @pytest.mark.parametrize("platform", ["anthropic", "openai", "gemini"])
 def test_replies_without_windows_have_none(platform: str) -> None:
     headers = [(b"date", b"x"), (b"x-ratelimit-remaining-requests", b"1")]
-    assert BY_NAME[platform].windows(headers, NOW) == ()  # type: ignore[index]
+    assert BY_NAME[platform].windows(dict(headers), NOW) == ()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("value", ["", "x", "nan", "-5", "9" * 400])

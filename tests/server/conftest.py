@@ -12,7 +12,7 @@ try:
 except ImportError:  # there is none on Windows
     from asyncio import new_event_loop as production_loop
 
-ON_THE_LOOP_OF_PRODUCTION = {"test_express", "test_handover"}
+ON_THE_LOOP_OF_PRODUCTION = {"test_express", "test_guest_server", "test_handover"}
 
 
 def pytest_asyncio_loop_factories(

@@ -14,7 +14,8 @@ import pytest
 from sub2api.demo.script import Play
 from sub2api.demo.upstream import DemoUpstream
 from sub2api.gateway.pipeline import Pipeline
-from sub2api.server import handover
+from sub2api.server.express import ExpressConnection
+from sub2api.server.guest import Guest
 from sub2api.server.lane import Lane
 from sub2api.server.run import serving
 from tests.fakes.raw_client import HEALTH, STREAM, WHOLE, Http2Client, post, raw_client
@@ -193,6 +194,68 @@ async def test_a_connection_is_counted_once_and_given_back(lane: tuple[Lane, str
     await until_empty(counting)
 
 
+@pytest.mark.parametrize("asked", [HEALTH, NOWHERE, HEALTH.replace(b"GET", b"HEAD")])
+async def test_a_connection_comes_back_when_the_web_app_has_answered(
+    express: World, lane: tuple[Lane, str], asked: bytes
+) -> None:
+    counting, url = lane
+    async with raw_client(url) as client:
+        for _ in range(3):
+            await client.say(asked[:30])
+            while not isinstance(next(iter(counting._connections), None), Guest):
+                await asyncio.sleep(0.01)
+            await client.ask(asked[30:], head_only=asked.startswith(b"HEAD"))
+            (connection,) = counting._connections
+            assert isinstance(connection, ExpressConnection)
+            assert (await client.ask(post(express.key, STREAM))).status == 200
+            assert counting.open == 1
+    await until_empty(counting)
+
+
+async def test_without_the_express_lane_only_who_sends_ahead_waits_for_turns(
+    tmp_path: Path, upstream: DemoUpstream
+) -> None:
+    async with running_world(tmp_path, upstream, SERVER_EXPRESS_LANE="false") as world:
+        listener = socket.create_server(("127.0.0.1", 0))
+        async with serving(Pipeline(world.parts), [listener]) as counting:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with raw_client(url) as client:
+                await client.ask(HEALTH)
+                (guest,) = counting._connections
+                await client.ask(post(world.key, WHOLE))
+                assert counting._connections == {guest}
+                await client.say(HEALTH + post(world.key, WHOLE) + HEALTH)
+                assert (await client.reply()).body == OK
+                assert b"output_tokens" in (await client.reply()).body
+                assert (await client.reply()).body == OK
+                (later,) = counting._connections
+                assert isinstance(later, Guest)
+                assert later is not guest
+
+
+async def test_requests_for_the_web_app_sent_ahead_are_answered_to_the_last(world: World) -> None:
+    async with raw_client(world.base_url) as client:
+        client.writer.write(HEALTH * 200 + post(world.key, WHOLE) + NOWHERE)
+        client.writer.write_eof()
+        for _ in range(200):
+            assert (await client.reply()).body == OK
+        assert (await client.reply()).status == 200
+        assert (await client.reply()).status == 404
+        assert await client.ended()
+
+
+async def test_a_body_for_the_web_app_is_not_taken_for_a_request(world: World) -> None:
+    hidden = post(world.key, WHOLE)
+    asked = b"POST /nowhere HTTP/1.1\r\nHost: a\r\ncontent-length: %d\r\n\r\n" % len(hidden)
+    async with raw_client(world.base_url) as client:
+        await client.say(asked + hidden)
+        assert (await client.reply()).status == 404
+        await client.say(HEALTH)
+        rest = await client.reader.read(65536)
+        assert rest == b"" or b'{"status":"ok"}' in rest
+        assert b"output_tokens" not in rest
+
+
 async def test_a_large_body_for_the_web_app_leaves_nothing_behind(lane: tuple[Lane, str]) -> None:
     counting, url = lane
     before = asyncio.all_tasks()
@@ -221,20 +284,3 @@ async def test_a_handed_over_client_that_hangs_up_stops_its_call(
                 await asyncio.sleep(0.01)
         (row,) = await world.rows(1, seconds=3)
         assert (row.status, row.error) == (499, "client_left")
-
-
-async def test_a_stream_whose_window_is_shut_holds_its_writer_back() -> None:
-    from hypercorn.asyncio.worker_context import EventWrapper
-    from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, StreamBuffer
-
-    buffer = handover.bounded(StreamBuffer)(EventWrapper)
-    writing = asyncio.ensure_future(buffer.push(bytes(BUFFER_HIGH_WATER)))
-    await asyncio.sleep(0)
-    assert await buffer.pop(0) == b""
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert not writing.done(), "nothing was taken, and so there is room for nothing"
-    assert len(await buffer.pop(BUFFER_HIGH_WATER)) == BUFFER_HIGH_WATER
-    async with asyncio.timeout(1):
-        await writing
-        await buffer.drain()

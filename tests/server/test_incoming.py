@@ -204,3 +204,11 @@ def test_random_bytes_are_read_or_refused_alike_however_they_are_cut(data: bytes
         if None in outcomes:  # a refusal may come earlier when less is there to be read
             outcomes = [each for each in outcomes if each is not None]
         assert len(set(outcomes)) <= 1
+
+
+def test_much_of_a_chunk_is_kept_as_it_came_and_little_is_gathered() -> None:
+    body = ChunkedBody(1 << 20)
+    for size in (10, 20, 20_000, 5, 30_000):
+        assert body.feed(b"%x\r\n%b\r\n" % (size, b"x" * size)) is None
+    assert body.feed(b"0\r\n\r\n") == b""
+    assert [len(part) for part in body.take()] == [30, 20_000, 5, 30_000]

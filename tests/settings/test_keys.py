@@ -40,6 +40,7 @@ def test_what_opens_doors_is_secret() -> None:
         "redis.password",
         "server.metrics_token",
         "totp.encryption_key",
+        "update.proxy_url",
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sub2api.clock import Clock
 from sub2api.errors import ClientError, Harm
 from sub2api.gateway import admission
-from sub2api.gateway.admission import Asked
+from sub2api.gateway.entries import Asked
 from sub2api.gateway.places import Places
 from sub2api.gateway.scheduling import Scheduler
 from sub2api.live.interfaces import Live

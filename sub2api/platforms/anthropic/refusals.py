@@ -71,7 +71,7 @@ def _forbidden(refusal: Refusal) -> UpstreamError:
 
 def _limited(refusal: Refusal) -> UpstreamError:
     """Tell a burst from a used-up window: the first is over in seconds, the second in days."""
-    windows = windows_of(refusal.headers, refusal.now)
+    windows = windows_of(dict(refusal.headers), refusal.now)
     claim = refusal.header(_UNIFIED + b"representative-claim").lower()
     window = _used_up(windows, refusal, claim)
     if window is not None:

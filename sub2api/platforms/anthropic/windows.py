@@ -6,9 +6,10 @@ Source: `anthropic-ratelimit-unified-{5h,7d}-{status,reset,utilization,surpassed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sub2api.model.health import UsageWindow
 from sub2api.platforms.resets import moment, number
-from sub2api.transport.messages import Headers
 
 _FAMILY = b"anthropic-ratelimit-unified-"
 _FIRST, _SECOND = _FAMILY + b"5h-reset", _FAMILY + b"7d-reset"
@@ -17,16 +18,15 @@ _ALL = 1.0 - 1e-9
 _ESTIMATES = {"rejected": 1.0, "allowed_warning": 0.8}
 
 
-def windows_of(headers: Headers, now: float) -> tuple[UsageWindow, ...]:
+def windows_of(told: Mapping[bytes, bytes], now: float) -> tuple[UsageWindow, ...]:
     """Return what a reply says of the 5 h and 7 d windows, () if it says nothing."""
-    told = dict(headers)  # at the speed of C; every reply comes by here
     if _FIRST not in told and _SECOND not in told:
         return ()
     found = (_window(told, name, now) for name in ("5h", "7d"))
     return tuple(window for window in found if window is not None)
 
 
-def _window(told: dict[bytes, bytes], name: str, now: float) -> UsageWindow | None:
+def _window(told: Mapping[bytes, bytes], name: str, now: float) -> UsageWindow | None:
     def of(what: str) -> str:
         return told.get(b"%s%s-%s" % (_FAMILY, name.encode(), what.encode()), b"").decode("latin-1")
 

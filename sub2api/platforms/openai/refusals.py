@@ -90,7 +90,7 @@ def _limited(refusal: Refusal) -> UpstreamError:
     A window is used up when its header says 100 %, or the body says so. Codex headers below 100 %
     come with bursts too: then they are no reason to rest for hours.
     """
-    windows = windows_of(refusal.headers, refusal.now)
+    windows = windows_of(dict(refusal.headers), refusal.now)
     full = [window for window in windows if window.utilization >= 1.0]
     if full:
         last = max(full, key=lambda window: window.name == "7d")

@@ -6,9 +6,10 @@ Which of the two is the short one changes: their lengths tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sub2api.model.health import UsageWindow
 from sub2api.platforms.resets import moment, number
-from sub2api.transport.messages import Headers
 
 _ENDS = frozenset(
     f"x-codex-{which}-{what}".encode()
@@ -20,9 +21,8 @@ _LONGEST_SHORT = 360.0
 """Minutes: a lone window of at most this length is the short one."""
 
 
-def windows_of(headers: Headers, now: float) -> tuple[UsageWindow, ...]:
+def windows_of(told: Mapping[bytes, bytes], now: float) -> tuple[UsageWindow, ...]:
     """Return what a reply says of the 5 h and 7 d windows, () if it says nothing."""
-    told = dict(headers)  # at the speed of C; every reply comes by here
     if _ENDS.isdisjoint(told):
         return ()
     primary, secondary = (
@@ -48,7 +48,7 @@ def _names(primary: float | None, secondary: float | None) -> tuple[str, str]:
     return ("7d", "5h")
 
 
-def _window(told: dict[bytes, bytes], which: str, name: str, now: float) -> UsageWindow | None:
+def _window(told: Mapping[bytes, bytes], which: str, name: str, now: float) -> UsageWindow | None:
     after = _number(told, which, "reset-after-seconds")
     at = now + after if after is not None else _number(told, which, "reset-at")
     resets_at = moment(at, now)
@@ -58,5 +58,5 @@ def _window(told: dict[bytes, bytes], which: str, name: str, now: float) -> Usag
     return UsageWindow(name, (used or 0.0) / 100, resets_at, now)
 
 
-def _number(told: dict[bytes, bytes], which: str, what: str) -> float | None:
+def _number(told: Mapping[bytes, bytes], which: str, what: str) -> float | None:
     return number(told.get(f"x-codex-{which}-{what}".encode(), b"").decode("latin-1"))

@@ -1,0 +1,1 @@
+"""What is shipped: the one file, its parts, and releases of it."""
