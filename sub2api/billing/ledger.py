@@ -57,7 +57,8 @@ class StoreSink:
 
     async def write(self, closes: Sequence[Close]) -> None:
         """Book all of these calls, or none. Raises StoreError."""
-        async with self._database.transaction() as connection:
+        # Beside other shippers: each of these statements is safe by itself.
+        async with self._database.transaction(alone=False) as connection:
             new = await usage.insert(connection, [close.row for close in closes])
             booked = _first_of_each(closes, new)
             await spending.book(connection, [close.row for close in booked])

@@ -15,6 +15,7 @@ from sub2api.cli.explain import explain
 from sub2api.cli.group import group
 from sub2api.cli.key import key
 from sub2api.cli.limit import limit
+from sub2api.cli.migrate import migrate
 from sub2api.cli.proxy import proxy
 from sub2api.cli.rollback import rollback
 from sub2api.cli.serve import serve
@@ -50,7 +51,7 @@ def cli(ctx: click.Context, data_dir: str | None, config: str | None) -> None:
 
 COMMANDS = (
     *(serve, setup, account, group, proxy, key, limit, error_rule),
-    *(usage, explain, env, doctor, upgrade, rollback, version),
+    *(usage, explain, env, doctor, migrate, upgrade, rollback, version),
 )
 for command in COMMANDS:
     cli.add_command(command)

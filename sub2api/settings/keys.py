@@ -133,6 +133,19 @@ class Database:
         "Encryption towards Postgres.",
         one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     )
+    schema: str = key("public", "Postgres schema of our tables, made if it is not there.", TEXT)
+    max_open_conns: int = key(
+        10, "Connections to Postgres that each process may have.", whole(2, 1000)
+    )
+    max_idle_conns: int = key(
+        5, "How many of them stay open while nobody uses them.", whole(1, 1000)
+    )
+    conn_max_lifetime_minutes: int = key(
+        30, "Minutes after which a connection is made anew; 0 is never.", whole(0, 100_000)
+    )
+    statement_timeout: float = key(
+        30.0, "Longest time of one statement in Postgres; 0 is no limit.", seconds(0)
+    )
 
 
 @dataclass(frozen=True, slots=True)

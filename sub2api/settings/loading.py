@@ -191,5 +191,9 @@ def _completed(settings: Settings) -> Settings:
 
 def _postgres(parts: Database) -> str:
     password = f":{quote(parts.password, safe='')}" if parts.password else ""
-    login = f"{quote(parts.user, safe='')}{password}@{parts.host}:{parts.port}"
-    return f"postgresql://{login}/{quote(parts.dbname, safe='')}?sslmode={parts.sslmode}"
+    login = f"{quote(parts.user, safe='')}{password}"
+    rest = f"{quote(parts.dbname, safe='')}?sslmode={parts.sslmode}"
+    if parts.host.startswith("/"):  # the directory of a socket
+        return f"postgresql://{login}@/{rest}&host={quote(parts.host)}&port={parts.port}"
+    host = f"[{parts.host}]" if ":" in parts.host else parts.host
+    return f"postgresql://{login}@{host}:{parts.port}/{rest}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.model.usage import FailedAttempt
-from sub2api.store import tables
+from sub2api.store import bulk, tables
 
 attempts = tables.attempts
 
@@ -24,9 +23,9 @@ async def insert_many(
     connection: AsyncConnection, failed: Mapping[str, Sequence[FailedAttempt]]
 ) -> None:
     """Insert calls' failed attempts, by call id; those that are known stay. Safe to repeat."""
-    rows = [_driver_values(call_id, each) for call_id, some in failed.items() for each in some]
-    if rows:
-        await connection.exec_driver_sql(_insert_text(connection.dialect.name), rows)
+    rows = [_driver_values(call_id, each) for call_id in sorted(failed) for each in failed[call_id]]
+    columns = ("call_id", *_FIELDS)
+    await bulk.insert(connection, attempts, columns, rows, "(call_id, position) DO NOTHING")
 
 
 async def of_call(connection: AsyncConnection, call_id: str) -> list[FailedAttempt]:
@@ -34,16 +33,6 @@ async def of_call(connection: AsyncConnection, call_id: str) -> list[FailedAttem
     statement = select(*_COLUMNS).where(attempts.c.call_id == call_id)
     found = await connection.execute(statement.order_by(attempts.c.position))
     return [FailedAttempt(**row) for row in found.mappings()]
-
-
-@lru_cache(2)
-def _insert_text(dialect: str) -> str:
-    columns = ("call_id", *_FIELDS)
-    marks = ", ".join(f"${n + 1}" if dialect == "postgresql" else "?" for n in range(len(columns)))
-    return (
-        f"INSERT INTO attempts ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608  names of ours
-        "ON CONFLICT (call_id, position) DO NOTHING"
-    )
 
 
 def _driver_values(call_id: str, attempt: FailedAttempt) -> tuple[Any, ...]:

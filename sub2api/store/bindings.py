@@ -33,13 +33,18 @@ async def insert_many(connection: AsyncConnection, new: Sequence[Binding]) -> No
             "expires_at": statement.excluded.expires_at,
         },
     )
-    await connection.execute(statement, [Binding(*each)._asdict() for each in new])
+    # In order of the key, so that two processes that keep the same ones cannot deadlock.
+    rows = sorted((Binding(*each) for each in new if _can_be(each[1])), key=lambda row: row[:2])
+    if rows:
+        await connection.execute(statement, [each._asdict() for each in rows])
 
 
 async def account_of(
     connection: AsyncConnection, key_id: int, bound_id: str, now: float
 ) -> int | None:
     """Return the account that issued `bound_id` to the key; None if unknown or expired."""
+    if not _can_be(bound_id):
+        return None
     statement = select(bindings.c.account_id).where(
         bindings.c.key_id == key_id, bindings.c.bound_id == bound_id, bindings.c.expires_at > now
     )
@@ -48,8 +53,15 @@ async def account_of(
 
 async def is_known(connection: AsyncConnection, bound_id: str) -> bool:
     """Whether the id was issued to any key at all: it is then nobody else's to use."""
+    if not _can_be(bound_id):
+        return False
     statement = select(bindings.c.key_id).where(bindings.c.bound_id == bound_id).limit(1)
     return (await connection.execute(statement)).first() is not None
+
+
+def _can_be(bound_id: str) -> bool:
+    """Whether an id may be one: no vendor's has U+0000, and Postgres' texts cannot hold it."""
+    return "\0" not in bound_id
 
 
 async def purge(connection: AsyncConnection, now: float) -> int:

@@ -36,7 +36,8 @@ async def change(connection: AsyncConnection, rule_id: int, changes: Mapping[str
     if not changes:
         return (await connection.execute(select(error_rules.c.id).where(here))).first() is not None
     with rows.name_taken("an error rule", changes.get("name")):
-        result = await connection.execute(error_rules.update().where(here).values(**changes))
+        async with rows.by_itself(connection):
+            result = await connection.execute(error_rules.update().where(here).values(**changes))
     return result.rowcount > 0
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Table, bindparam, or_, select, update
@@ -40,10 +40,24 @@ def name_taken(noun: str, name: object) -> Iterator[None]:
         raise
 
 
+@asynccontextmanager
+async def by_itself(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Let a statement fail without the transaction it is in, as everywhere in SQLite.
+
+    Postgres refuses everything after a failed statement, back to the last savepoint.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    async with connection.begin_nested():
+        yield
+
+
 async def insert_row(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> int:
     """Insert one row and return its new id."""
-    result = await connection.execute(table.insert().values(**values).returning(table.c.id))
-    return int(result.scalar_one())
+    async with by_itself(connection):
+        result = await connection.execute(table.insert().values(**values).returning(table.c.id))
+        return int(result.scalar_one())
 
 
 async def id_of(connection: AsyncConnection, table: Table, name_or_id: str) -> int | None:
@@ -79,7 +93,8 @@ async def change_row(
     live = (table.c.id == row_id, is_live(table))
     if not values:
         return (await connection.execute(select(table.c.id).where(*live))).first() is not None
-    result = await connection.execute(update(table).where(*live).values(**values))
+    async with by_itself(connection):
+        result = await connection.execute(update(table).where(*live).values(**values))
     return result.rowcount > 0
 
 

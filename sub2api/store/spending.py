@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.model.usage import UsageRow
-from sub2api.store import tables
+from sub2api.store import bulk, tables
 
 Noun = Literal["key", "user", "group", "account"]
 
@@ -26,7 +25,9 @@ _QUARTER_MS = 900_000
 _RARE = ("input_audio", "input_image", "output_audio", "output_image")
 """Token classes that a usage row has in its `details`; what else is there is no further token."""
 _COLUMNS = ("noun", "noun_id", "quarter", "calls", "tokens", "cost", "list_cost")
-_SUMS = _COLUMNS[3:]
+_ADD = "(noun, noun_id, quarter) DO UPDATE SET " + ", ".join(
+    f"{name} = spending.{name} + excluded.{name}" for name in _COLUMNS[3:]
+)
 
 _Place = tuple[str, int, int]
 _Sums = list[int]
@@ -42,9 +43,8 @@ async def book(connection: AsyncConnection, rows: Iterable[UsageRow]) -> None:
     sums = _summed(rows)
     if sums:
         # In order of the key, so that two processes booking for the same nouns cannot deadlock.
-        await connection.exec_driver_sql(
-            _add_text(connection.dialect.name), [(*place, *sums[place]) for place in sorted(sums)]
-        )
+        added = [(*place, *sums[place]) for place in sorted(sums)]
+        await bulk.insert(connection, spending, _COLUMNS, added, _ADD)
 
 
 async def spent(
@@ -106,15 +106,3 @@ def _tokens(row: UsageRow) -> int:
     if row.details:
         tokens += sum(int(row.details.get(name, 0)) for name in _RARE)
     return tokens
-
-
-@lru_cache(2)
-def _add_text(dialect: str) -> str:
-    marks = ", ".join(
-        f"${number + 1}" if dialect == "postgresql" else "?" for number in range(len(_COLUMNS))
-    )
-    added = ", ".join(f"{name} = spending.{name} + excluded.{name}" for name in _SUMS)
-    return (
-        f"INSERT INTO spending ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608  names of ours
-        f"ON CONFLICT (noun, noun_id, quarter) DO UPDATE SET {added}"
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -26,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sub2api.model.usage import UsageRow
 from sub2api.model.windows import zone_of
-from sub2api.store import tables
+from sub2api.store import bulk, tables
 
 usage = tables.usage
 By = Literal["key", "account", "model", "day"]
@@ -64,27 +63,20 @@ class UsageSummary:
 
 async def insert(connection: AsyncConnection, rows: Sequence[UsageRow]) -> set[str]:
     """Insert rows whose call id is new; return the call ids that were. Safe to repeat."""
-    ids = {row.call_id for row in rows}
-    known = set(await connection.scalars(select(usage.c.call_id).where(usage.c.call_id.in_(ids))))
-    new: dict[str, UsageRow] = {}
+    first: dict[str, UsageRow] = {}
     for row in rows:
-        if row.call_id not in known:
-            new.setdefault(row.call_id, row)
-    if new:
-        # The statement's text once, values as the driver takes them: a third of the time.
-        await connection.exec_driver_sql(
-            _insert_text(connection.dialect.name), [_driver_values(row) for row in new.values()]
-        )
-    return set(new)
-
-
-@lru_cache(2)
-def _insert_text(dialect: str) -> str:
-    marks = ", ".join(f"${n + 1}" if dialect == "postgresql" else "?" for n in range(len(_FIELDS)))
-    return (
-        f"INSERT INTO {usage.name} ({', '.join(_FIELDS)}) VALUES ({marks}) "  # noqa: S608  names of ours
-        "ON CONFLICT (call_id) DO NOTHING"
-    )
+        first.setdefault(row.call_id, row)
+    if not first:
+        return set()
+    if connection.dialect.name == "postgresql":
+        # Others insert at the same time: only the statement that inserts knows what was new.
+        values = [_for_postgres(_driver_values(first[call_id])) for call_id in sorted(first)]
+        return await bulk.insert_new(connection, usage, _FIELDS, values, "call_id")
+    known = set(await connection.scalars(select(usage.c.call_id).where(usage.c.call_id.in_(first))))
+    new = [row for call_id, row in first.items() if call_id not in known]
+    values = [_driver_values(row) for row in new]
+    await bulk.insert(connection, usage, _FIELDS, values, "(call_id) DO NOTHING")
+    return {row.call_id for row in new}
 
 
 def _driver_values(row: UsageRow) -> tuple[Any, ...]:
@@ -93,6 +85,14 @@ def _driver_values(row: UsageRow) -> tuple[Any, ...]:
         values[index] = _encode(values[index]).decode() if values[index] else "{}"
     values[_STARTED_AT] = round(values[_STARTED_AT] * 1000)
     return tuple(values)
+
+
+def _for_postgres(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return values without U+0000, which Postgres' texts cannot hold: clients choose some."""
+    return tuple(
+        each.replace("\0", "\ufffd") if isinstance(each, str) and "\0" in each else each
+        for each in values
+    )
 
 
 async def find(connection: AsyncConnection, call_id: str) -> UsageRow | None:

@@ -67,9 +67,14 @@ def shipper(journal: Journal, sink: Sink) -> Shipper:
     return Shipper(journal, sink, Clock())
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    file = f"sqlite:///{tmp_path}/sub2api.db"
+    return file if request.param == "sqlite" else request.getfixturevalue("migrated_url")
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite:///{tmp_path}/sub2api.db"
+async def database(url: str) -> AsyncIterator[Database]:
     await migrate(url)
     opened = await Database.open(url)
     yield opened
@@ -342,12 +347,8 @@ async def test_bindings_and_last_used_times_travel_with_the_rows(
     database: Database, calls: Any
 ) -> None:
     async with database.transaction() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO users (id, email, role, status, concurrency, balance, created_at)"
-                " VALUES (5, 'a@b', 'user', 'active', 0, 0, 0)"
-            )
-        )
+        owner = "INSERT INTO users (id, email, created_at) VALUES (5, 'a@b', 0)"
+        await connection.execute(text(owner))
         await connection.execute(
             text(
                 "INSERT INTO api_keys (id, user_id, name, hint, key_hash, key_sealed, created_at)"

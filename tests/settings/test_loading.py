@@ -72,6 +72,20 @@ def test_a_postgres_url_is_made_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("::1", "postgresql://postgres@[::1]:5432/sub2api?sslmode=disable"),
+        (
+            "/run/postgresql",
+            "postgresql://postgres@/sub2api?sslmode=disable&host=/run/postgresql&port=5432",
+        ),
+    ],
+)
+def test_a_postgres_host_may_be_an_ipv6_address_or_a_sockets_directory(host: str, url: str) -> None:
+    assert load(environ={"DATABASE_HOST": host}).database.url == url
+
+
+@pytest.mark.parametrize(
     ("environ", "mode"),
     [
         ({"RUN_MODE": "Simple"}, "simple"),

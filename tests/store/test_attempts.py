@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from sub2api.model.usage import FailedAttempt
 from sub2api.store import attempts, tables
 from sub2api.store.database import Database
@@ -44,8 +42,3 @@ def test_an_attempt_has_a_column_for_every_field() -> None:
         "id",
         "call_id",
     }
-
-
-@pytest.mark.parametrize(("dialect", "mark"), [("sqlite", "?"), ("postgresql", "$12")])
-def test_each_dialect_has_its_marks(dialect: str, mark: str) -> None:
-    assert mark in attempts._insert_text(dialect)

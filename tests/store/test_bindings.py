@@ -42,3 +42,10 @@ async def test_purging_deletes_what_has_expired(database: Database) -> None:
         assert await bindings.purge(connection, 4.0) == 0
         assert await bindings.account_of(connection, 1, "r5", 0.0) == 7
         assert await bindings.account_of(connection, 1, "r4", 0.0) is None
+
+
+async def test_an_id_that_cannot_be_one_is_not_kept_and_not_found(database: Database) -> None:
+    async with database.transaction() as connection:
+        await bindings.insert_many(connection, [bindings.Binding(1, "a\0", 3, 10.0)])
+        assert await bindings.account_of(connection, 1, "a\0", 0.0) is None
+        assert not await bindings.is_known(connection, "a\0")

@@ -39,11 +39,13 @@ async def test_a_rule_is_changed_and_deleted_and_moves_the_stamp(database: Datab
     async with database.transaction() as connection:
         rule_id = await error_rules.insert(connection, RULE)
         stamps = [await stamp.read(connection)]
+    async with database.transaction() as connection:
         assert await error_rules.change(connection, rule_id, {"status": None, "statuses": (500,)})
         assert await error_rules.change(connection, rule_id, {})
         stamps.append(await stamp.read(connection))
         changed = msgspec.structs.replace(RULE, status=None, statuses=(500,))
         assert await error_rules.everything(connection) == [changed]
+    async with database.transaction() as connection:
         assert await error_rules.delete(connection, rule_id)
         stamps.append(await stamp.read(connection))
         assert not await error_rules.delete(connection, rule_id)
@@ -59,5 +61,8 @@ async def test_a_name_is_given_once_and_an_unknown_field_is_our_mistake(
         await error_rules.insert(connection, RULE)
         with pytest.raises(MistakeError, match="there is already an error rule named 'busy'"):
             await error_rules.insert(connection, RULE)
+        other = await error_rules.insert(connection, ErrorRule(id=0, name="other"))
+        with pytest.raises(MistakeError, match="there is already an error rule named 'busy'"):
+            await error_rules.change(connection, other, {"name": "busy"})
         with pytest.raises(ValueError, match="cannot be changed: id"):
             await error_rules.change(connection, 1, {"id": 9})

@@ -1,32 +1,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
 from sub2api.errors import SettingsError
 from sub2api.store import migrate as migrating
-from sub2api.store import revisions, stamp
+from sub2api.store import options, revisions, sqlite, stamp
 from sub2api.store.database import Database
-from sub2api.store.migrate import NEWEST, migrate
+from sub2api.store.migrate import NEWEST, migrate, missing_sql
 from sub2api.store.revisions import MIGRATIONS, newest
+from tests.fakes.plain_sql import fetch, run
 
 RUN = """
 import asyncio, sys
 from sub2api.store.migrate import migrate
 asyncio.run(migrate(sys.argv[1]))
 """
-
-
-def _execute(path: Path, *statements: str) -> None:
-    with sqlite3.connect(path) as connection:
-        for statement in statements:
-            connection.execute(statement)
-    connection.close()
 
 
 async def test_migrating_again_changes_nothing(database: Database, url: str) -> None:
@@ -71,14 +67,11 @@ async def test_a_failing_revision_leaves_nothing_behind(
     )
     with monkeypatch.context() as patch:
         patch.setattr(revisions, "MIGRATIONS", folder)
-        with pytest.raises(SettingsError, match=r"cannot be migrated: .*half already exists"):
+        with pytest.raises(SettingsError, match=r"cannot be migrated: .*half\"? already exists"):
             await migrate(url)
     await migrate(url)
-    opened = await Database.open(url)
-    with sqlite3.connect(opened.path) as plain:
-        assert not plain.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
-    plain.close()
-    await opened.close()
+    with pytest.raises((sqlite3.Error, asyncpg.PostgresError), match="half"):
+        await fetch(url, "SELECT * FROM half")
 
 
 async def test_it_works_from_a_folder_with_a_percent_sign(
@@ -94,27 +87,28 @@ async def test_it_works_from_a_folder_with_a_percent_sign(
 async def test_a_newer_schema_that_allows_this_release_is_left_alone(
     database: Database, url: str
 ) -> None:
-    _execute(
-        database.path,
+    await run(
+        url,
         "UPDATE alembic_version SET version_num = '9999'",
         "ALTER TABLE accounts ADD COLUMN cooling_until BIGINT",
     )
     await migrate(url)
-    with sqlite3.connect(database.path) as plain:
-        assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
-    plain.close()
+    assert await fetch(url, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert await missing_sql(url) == ""
 
 
 async def test_a_newer_schema_that_needs_a_newer_release_is_refused(
     database: Database, url: str
 ) -> None:
-    _execute(
-        database.path,
+    await run(
+        url,
         "UPDATE alembic_version SET version_num = '9999'",
         "UPDATE options SET value = '\"99.1.0\"' WHERE key = 'schema.minimum_release'",
     )
     with pytest.raises(SettingsError, match=r"needs Sub2API 99\.1\.0 or later; this is "):
         await migrate(url)
+    with pytest.raises(SettingsError, match=r"needs Sub2API 99\.1\.0 or later; this is "):
+        await missing_sql(url)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +117,49 @@ async def test_a_newer_schema_that_needs_a_newer_release_is_refused(
 async def test_another_programs_database_is_refused(
     database: Database, url: str, damage: str
 ) -> None:
-    _execute(database.path, "UPDATE alembic_version SET version_num = 'abcd'", damage)
+    await run(url, "UPDATE alembic_version SET version_num = 'abcd'", damage)
     with pytest.raises(SettingsError, match="not made by a release of Sub2API"):
         await migrate(url)
 
 
-async def test_a_locked_database_is_refused_in_a_sentence(
-    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_locked_file_is_refused_in_a_sentence(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sub2api.store.engine.BUSY_SECONDS", 0.1)
+    await migrate(sqlite_url)
+    database = await Database.open(sqlite_url)
+    monkeypatch.setattr("sub2api.store.sqlite.BUSY_SECONDS", 0.1)
     async with database.transaction():
         with pytest.raises(SettingsError, match=r"cannot be migrated: .*locked"):
-            await migrate(url)
+            await migrate(sqlite_url)
+    await database.close()
+
+
+async def test_what_is_missing_can_be_read_before_and_changes_nothing(url: str) -> None:
+    script = await missing_sql(url)
+    assert "CREATE TABLE usage" in script
+    assert "CREATE TABLE spending" in script
+    assert await missing_sql(url) == script
+    await migrate(url)
+    assert await missing_sql(url) == ""
+
+
+async def test_what_is_missing_makes_the_schema_when_run_by_hand(url: str) -> None:
+    script = await missing_sql(url)
+    if url.startswith("sqlite"):
+        sqlite.prepare_file(sqlite.sqlite_path(url))
+        with contextlib.closing(sqlite3.connect(sqlite.sqlite_path(url))) as connection:
+            connection.executescript(script)
+    else:
+        connection = await asyncpg.connect(url)
+        await connection.execute(script)
+        await connection.close()
+    assert await missing_sql(url) == ""
+    database = await Database.open(url)
+    async with database.transaction() as connection:
+        before = await stamp.read(connection)
+        await options.set(connection, "a", 1)
+        assert await stamp.read(connection) == before + 1
+    await database.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sub2api.clock import Clock
@@ -11,15 +11,24 @@ from sub2api.store import groups, rows, tables
 from sub2api.store.database import Database
 
 
-class _Postgres:
-    dialect = make_url("postgresql+asyncpg://").get_dialect()()
-
-
 async def test_an_insert_knows_conflicts_in_either_dialect(database: Database) -> None:
     async with database.reading() as connection:
-        assert isinstance(rows.insert_into(connection, tables.options), sqlite.Insert)
-    elsewhere = rows.insert_into(_Postgres(), tables.options)  # type: ignore[arg-type]  # no server
-    assert isinstance(elsewhere, postgresql.Insert)
+        made = rows.insert_into(connection, tables.options)
+        kind = {"sqlite": sqlite.Insert, "postgresql": postgresql.Insert}[connection.dialect.name]
+        assert isinstance(made, kind)
+
+
+async def test_a_refused_row_leaves_its_transaction_as_it_was(database: Database) -> None:
+    group = Group(id=0, name="one", platform="openai")
+    async with database.transaction() as connection:
+        await groups.insert(connection, group)
+        with pytest.raises(MistakeError):
+            await groups.insert(connection, group)
+        other = await groups.insert(connection, Group(id=0, name="two", platform="openai"))
+        with pytest.raises(MistakeError):
+            await groups.change(connection, other, {"name": "one"})
+    async with database.reading() as connection:
+        assert [each.name for each in await groups.everything(connection)] == ["one", "two"]
 
 
 async def test_a_name_beats_an_id(database: Database) -> None:

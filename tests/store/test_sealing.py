@@ -14,7 +14,9 @@ from sub2api.errors import SealError, SettingsError
 from sub2api.settings import Settings, load
 from sub2api.store import options
 from sub2api.store.database import Database
+from sub2api.store.migrate import migrate
 from sub2api.store.sealing import KEY_FILE, Sealer, check_sealer, load_sealer
+from sub2api.store.sqlite import sqlite_path
 
 SEALER = Sealer(bytes(32))
 LOAD = """
@@ -139,10 +141,13 @@ async def test_the_key_of_the_first_start_is_the_only_one_accepted(database: Dat
             await check_sealer(connection, Sealer(bytes([7] * 32)))
 
 
-async def test_the_key_is_not_in_the_database(database: Database, settings: Settings) -> None:
+async def test_the_key_is_not_in_the_database(sqlite_url: str, settings: Settings) -> None:
+    await migrate(sqlite_url)
+    database = await Database.open(sqlite_url)
     async with database.transaction() as connection:
         await check_sealer(connection, load_sealer(settings))
         mark = await options.get(connection, "sealing.check")
     key = (settings.data_dir / KEY_FILE).read_text().strip()
     assert mark.startswith("v1:")
-    assert key.encode() not in database.path.read_bytes()
+    await database.close()
+    assert key.encode() not in sqlite_path(sqlite_url).read_bytes()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -110,13 +109,6 @@ async def test_which_calls_are_in_the_store_is_known(database: Database) -> None
         assert await spending.known(connection, []) == set()
         many = [f"n{number}" for number in range(40_000)]
         assert await spending.known(connection, [*many, "b"]) == {"b"}
-
-
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_both_dialects_add_in_the_database(dialect: str) -> None:
-    text = spending._add_text(dialect)
-    assert "cost = spending.cost + excluded.cost" in text
-    assert ("$7" in text) == (dialect == "postgresql")
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -94,6 +94,14 @@ async def test_a_call_is_counted_once_however_often_it_is_sent(database: Databas
         assert (await usage.key_totals(connection, 1, 0.0)).requests == 3
 
 
+async def test_no_text_that_a_client_chooses_keeps_a_row_out(database: Database) -> None:
+    assert await _insert(database, row("a", model="m\0", user_agent="\0", error="x\0y")) == {"a"}
+    async with database.reading() as connection:
+        found = await usage.find(connection, "a")
+    assert found is not None
+    assert found.model in {"m\0", "m\ufffd"}
+
+
 async def test_a_batch_is_all_or_nothing_and_an_impossible_row_is_told_apart(
     database: Database,
 ) -> None:

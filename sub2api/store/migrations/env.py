@@ -6,5 +6,10 @@ from alembic import context
 
 from sub2api.store.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+attributes = context.config.attributes
+if context.is_offline_mode():
+    # Only to be read: the SQL goes to the configuration's output buffer.
+    context.configure(dialect_name=attributes["kind"], target_metadata=metadata, literal_binds=True)
+else:
+    context.configure(connection=attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -15,15 +15,19 @@ _BUMP = "UPDATE config_stamp SET stamp = stamp + 1 WHERE id = 1"
 def watch(table: str, columns: Sequence[str]) -> None:
     """Move the stamp when a row of `table` comes, goes or changes in one of `columns`."""
     if _on_postgres():
+        # The row's transaction is its xmin: once in a transaction is enough, however many rows.
+        # For each row, since a statement's trigger fires for statements that change none, too.
         op.execute(
             "CREATE OR REPLACE FUNCTION bump_config_stamp() RETURNS trigger LANGUAGE plpgsql "
-            f"AS $$ BEGIN {_BUMP}; RETURN NULL; END $$"
+            "AS $$ BEGIN EXECUTE 'UPDATE ' || quote_ident(TG_TABLE_SCHEMA) || '.config_stamp "
+            "SET stamp = stamp + 1 WHERE id = 1 AND xmin <> pg_current_xact_id()::xid'; "
+            "RETURN NULL; END $$"
         )
         op.execute(f"DROP TRIGGER IF EXISTS stamp_{table} ON {table}")
         op.execute(
             f"CREATE TRIGGER stamp_{table} AFTER INSERT OR DELETE OR UPDATE OF "
             f"{', '.join(columns)} ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION bump_config_stamp()"
+            "FOR EACH ROW EXECUTE FUNCTION bump_config_stamp()"
         )
         return
     for event in ("INSERT", "DELETE", f"UPDATE OF {', '.join(columns)}"):
@@ -43,6 +47,10 @@ def make_append_only(table: str) -> None:
         op.execute(
             f"CREATE TRIGGER keep_{table} BEFORE UPDATE OR DELETE ON {table} "
             f"FOR EACH ROW EXECUTE FUNCTION keep_{table}()"
+        )
+        op.execute(
+            f"CREATE TRIGGER keep_{table}_whole BEFORE TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION keep_{table}()"
         )
         return
     for event in ("UPDATE", "DELETE"):

@@ -80,6 +80,9 @@ def _create_users() -> None:
         _maybe("deleted_at", sa.BigInteger),
     )
     _unique_live("users", ["email"])
+    if op.get_context().dialect.name == "postgresql":
+        # Simple mode's owner is inserted as 1, which the sequence would not notice.
+        op.execute("ALTER SEQUENCE users_id_seq RESTART WITH 2")
 
 
 def _create_upstream() -> None:

@@ -24,9 +24,10 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    # First what takes long, then what locks tables that every process reads.
+    _create_spending()
     _add_columns()
     _create_health()
-    _create_spending()
     _create_attempts()
     _create_error_rules()
     for table, columns in _WATCHED.items():

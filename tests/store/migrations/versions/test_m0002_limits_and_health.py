@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,12 @@ from sqlalchemy import Connection, create_engine
 
 from sub2api.model.health import RestRule
 from sub2api.model.limits import Limits
+from sub2api.settings.keys import Database as DatabaseSettings
 from sub2api.store import groups, revisions, spending, stamp, tables, usage, users
 from sub2api.store.database import Database
-from sub2api.store.migrate import migrate, upgrade
+from sub2api.store.migrate import _migrating, migrate, upgrade
 from sub2api.store.migrations.versions import m0002_limits_and_health as second
+from tests.fakes.plain_sql import fetch, run
 
 QUARTER = 900_000
 START = 1_700_000_100_000  # a quarter's start in milliseconds
@@ -24,7 +25,7 @@ FIRST_RELEASE = (
     "VALUES (4, 'g', 'openai', '1', 'active', 5)",
     "INSERT INTO accounts (id, name, platform, type, credentials_sealed, base_url, model_mapping, "
     "concurrency, priority, status, schedulable, created_at) "
-    "VALUES (3, 'a', 'openai', 'apikey', '', '', '{}', 0, 50, 'active', 1, 5)",
+    "VALUES (3, 'a', 'openai', 'apikey', '', '', '{}', 0, 50, 'active', true, 5)",
     "INSERT INTO api_keys (id, user_id, name, key_hash, created_at) VALUES (2, 1, 'k', 'h', 5)",
 )
 """What the previous release inserts, with the columns it knows."""
@@ -40,38 +41,27 @@ def _usage(call_id: str, at: int, account: str, cost: str, details: str = "{}") 
     )
 
 
-def _first_schema(path: Path, *statements: str) -> None:
+async def _first_schema(url: str, *statements: str) -> None:
     """Make the database as the first release left it."""
-    path.parent.mkdir(mode=0o700, parents=True)
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        command.upgrade(revisions.configuration(connection), "0001")
-    engine.dispose()
-    _execute(path, *statements)
+    async with _migrating(url, DatabaseSettings()) as connection:
+        await connection.run_sync(
+            lambda plain: command.upgrade(revisions.configuration(plain), "0001")
+        )
+    await run(url, *statements)
 
 
-def _execute(path: Path, *statements: str) -> None:
-    with sqlite3.connect(path) as plain:
-        for statement in statements:
-            plain.execute(statement)
-    plain.close()
-
-
-async def test_spending_begins_as_what_the_usage_rows_sum_up_to(url: str, tmp_path: Path) -> None:
-    path = tmp_path / "data" / "sub2api.db"
-    _first_schema(
-        path,
+async def test_spending_begins_as_what_the_usage_rows_sum_up_to(url: str) -> None:
+    await _first_schema(
+        url,
         *FIRST_RELEASE,
         _usage("a", START, "3", "5"),
         _usage("b", START + QUARTER - 1, "3", "7", '{"input_audio": 3, "reasoning": 9}'),
         _usage("c", START + QUARTER, "NULL", "NULL"),
     )
     await migrate(url)
-    with sqlite3.connect(path) as plain:
-        found = plain.execute(
-            "SELECT noun, noun_id, quarter, calls, tokens, cost, list_cost FROM spending"
-        ).fetchall()
-    plain.close()
+    found = await fetch(
+        url, "SELECT noun, noun_id, quarter, calls, tokens, cost, list_cost FROM spending"
+    )
     early = (START, 2, 22225, 12, 24)
     late = (START + QUARTER, 1, 11111, 0, 0)
     assert sorted(found) == sorted(
@@ -83,10 +73,9 @@ async def test_spending_begins_as_what_the_usage_rows_sum_up_to(url: str, tmp_pa
     )
 
 
-async def test_spending_is_filled_as_it_would_have_been_booked(url: str, tmp_path: Path) -> None:
-    path = tmp_path / "data" / "sub2api.db"
-    _first_schema(path, *FIRST_RELEASE)
-    _execute(path, *(_usage(f"c{n}", START + n * 400_000, "3", str(n)) for n in range(9)))
+async def test_spending_is_filled_as_it_would_have_been_booked(url: str) -> None:
+    await _first_schema(url, *FIRST_RELEASE)
+    await run(url, *(_usage(f"c{n}", START + n * 400_000, "3", str(n)) for n in range(9)))
     await migrate(url)
     database = await Database.open(url)
     try:
@@ -104,7 +93,7 @@ async def test_spending_is_filled_as_it_would_have_been_booked(url: str, tmp_pat
 async def test_the_previous_release_runs_on_the_new_schema(
     database: Database, url: str, sealer: object
 ) -> None:
-    _execute(database.path, *FIRST_RELEASE, _usage("a", START, "3", "5"))
+    await run(url, *FIRST_RELEASE, _usage("a", START, "3", "5"))
     async with database.reading() as connection:
         owner = await users.find(connection, 1)
         assert owner is not None
@@ -133,25 +122,26 @@ async def test_the_previous_release_runs_on_the_new_schema(
     ],
 )
 async def test_new_columns_move_the_stamp_after_migrating(
-    url: str, tmp_path: Path, table: str, column: str, value: str
+    url: str, table: str, column: str, value: str
 ) -> None:
-    path = tmp_path / "data" / "sub2api.db"
-    _first_schema(path, *FIRST_RELEASE)
+    await _first_schema(url, *FIRST_RELEASE)
     await migrate(url)
     database = await Database.open(url)
     try:
         async with database.reading() as connection:
             before = await stamp.read(connection)
-        _execute(path, f"UPDATE {table} SET {column} = '{value}'")  # noqa: S608
+        await run(url, f"UPDATE {table} SET {column} = '{value}'")  # noqa: S608
         async with database.reading() as connection:
             assert await stamp.read(connection) == before + 1
     finally:
         await database.close()
 
 
-async def test_a_rest_rule_of_a_newer_release_can_still_be_read(database: Database) -> None:
-    _execute(
-        database.path,
+async def test_a_rest_rule_of_a_newer_release_can_still_be_read(
+    database: Database, url: str
+) -> None:
+    await run(
+        url,
         *FIRST_RELEASE,
         "UPDATE accounts SET rest_rules = "
         '\'[{"status":529,"keywords":["x"],"minutes":5,"since":"0.9"}]\'',
