@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench.rows import DIRECT, EXPRESS, GO, LITELLM, NGINX, STACK
+from tests.bench.rows import DIRECT, EXPRESS, GO, LIMITED, LITELLM, NGINX, STACK
 
 Results = Mapping[str, Any]
 VALID_RATIO = 1.25
@@ -73,9 +73,9 @@ def _divided(ours: float, theirs: float) -> float:
     return ours / theirs
 
 
-def _rate(workload: str, other: str) -> Callable[[Results], float]:
+def _rate(workload: str, other: str, one: str = EXPRESS) -> Callable[[Results], float]:
     def value(results: Results) -> float:
-        ours = _row(results, workload, EXPRESS)["per_second"]
+        ours = _row(results, workload, one)["per_second"]
         return _divided(ours, _row(results, workload, other)["per_second"])
 
     return value
@@ -124,6 +124,8 @@ BARS = (
     Bar("whole-c50", "req/s / nginx", _rate("whole-c50", NGINX), 0.25, 0.4),
     Bar("whole-c50", "req/s / Quart + Hypercorn + httpx", _rate("whole-c50", STACK), 25),
     Bar("whole-c50", "req/s / LiteLLM", _rate("whole-c50", LITELLM), 60, peers=True),
+    Bar("whole-c50", "req/s, limits / none", _rate("whole-c50", EXPRESS, LIMITED), 0.9),
+    Bar("stream-c50", "streams/s, limits / none", _rate("stream-c50", EXPRESS, LIMITED), 0.9),
     Bar("stream-c50", "streams/s / Go", _rate("stream-c50", GO), 1.2, 1.8),
     Bar("stream-c50", "streams/s / nginx", _rate("stream-c50", NGINX), 0.6, 1.0),
     Bar("large-c10", "req/s / Go", _rate("large-c10", GO), 1.0, 1.4),

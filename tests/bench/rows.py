@@ -16,19 +16,26 @@ from tests.bench.machine import BUILD, ROOT, Cores, free_port, running, wait_unt
 
 KEY = "sk-bench-0123456789abcdef"
 MOST_CALLS = "5000"
-DIRECT, NGINX, GO, EXPRESS, DOOR, STACK, LITELLM = ROWS = (
-    "direct", "nginx", "go", "express", "quart-door", "stack", "litellm",
+DIRECT, NGINX, GO, EXPRESS, LIMITED, DOOR, STACK, LITELLM = ROWS = (
+    "direct", "nginx", "go", "express", "express-limits", "quart-door", "stack", "litellm",
 )  # fmt: skip
 ABOUT = {
     DIRECT: "the fake upstream itself",
     NGINX: "nginx proxy_pass, one worker",
     GO: "Go httputil.ReverseProxy with a key check, JSON peek and usage parsing",
     EXPRESS: "sub2api, express lane, everything on",
+    LIMITED: "the same with every limit set, and two accounts, so that sessions stay with one",
     DOOR: "sub2api, Quart door under Hypercorn, everything on",
     STACK: "Quart + Hypercorn + httpx, the same work as the Go row",
     LITELLM: "LiteLLM proxy, one worker",
 }
-OURS = {EXPRESS: "true", DOOR: "false"}
+OURS = {EXPRESS: "true", LIMITED: "true", DOOR: "false"}
+UNREACHED = "1000000000"
+"""A limit that is looked at by every call, and reached by none."""
+LIMITS = (
+    "--concurrency", MOST_CALLS, "--rpm", UNREACHED, "--tpm", UNREACHED, "--cost-5h", UNREACHED,
+    "--cost-day", UNREACHED, "--cost-week", UNREACHED, "--cost-month", UNREACHED,
+)  # fmt: skip
 
 
 @dataclass
@@ -157,11 +164,17 @@ def set_up_gateway(bench: Bench, name: str, data: Path) -> str:
         return json.loads(done.stdout)
 
     cli("setup", "--mode", "simple")
-    cli(
-        "account", "add", "--platform", "anthropic", "--name", "bench", "--api-key", "k",
-        "--base-url", f"http://{bench.upstream}", "--concurrency", MOST_CALLS,
-    )  # fmt: skip
-    return str(cli("key", "create", "--name", "bench")["key"])
+    limits = LIMITS if name == LIMITED else ("--concurrency", MOST_CALLS)
+    for account in ("bench", "spare") if name == LIMITED else ("bench",):
+        cli(
+            "account", "add", "--platform", "anthropic", "--name", account, "--api-key", "k",
+            "--base-url", f"http://{bench.upstream}", *limits,
+        )  # fmt: skip
+    key = str(cli("key", "create", "--name", "bench")["key"])
+    if name == LIMITED:
+        cli("limit", "set", *LIMITS)
+        cli("key", "update", "bench", *LIMITS, "--quota", UNREACHED)
+    return key
 
 
 def gateway(bench: Bench, name: str, place: str = "") -> System:
@@ -178,6 +191,7 @@ _STARTERS: dict[str, Callable[[Bench], System]] = {
     NGINX: _nginx,
     GO: _go,
     EXPRESS: lambda bench: gateway(bench, EXPRESS),
+    LIMITED: lambda bench: gateway(bench, LIMITED),
     DOOR: lambda bench: gateway(bench, DOOR),
     STACK: _stack,
     LITELLM: _litellm,

@@ -125,3 +125,21 @@ async def test_a_kept_conversation_whose_account_goes_while_it_waits_is_not_foun
     assert (await turn)[0] == 400
     assert (await first).status_code == 200
     await nothing_is_left(kept)
+
+
+async def test_a_restart_keeps_which_account_a_conversation_is_kept_with(
+    tmp_path: Path, upstream: DemoUpstream
+) -> None:
+    body = {"model": "gpt-5.1", "input": "Say hello"}
+    async with running_world(tmp_path, upstream) as world:
+        await world.add_account("openai", "openai-2")
+        key = world.key
+        made = [(await ask(world, "/v1/responses", body)).json()["id"] for _ in range(4)]
+        await world.rows(4)
+    homes = [entry.credential for entry in upstream.entries]
+    async with running_world(tmp_path, upstream) as world:
+        world.key = key
+        for response_id in made:
+            again = {**body, "previous_response_id": response_id}
+            assert (await ask(world, "/v1/responses", again)).status_code == 200
+    assert [entry.credential for entry in list(upstream.entries)[4:]] == homes
