@@ -6,7 +6,7 @@ import time
 
 from sub2api.clock import Clock
 from sub2api.live.counters import MOST_BUDGETS
-from sub2api.live.interfaces import Budget, Entry, Place, Sessions, Slot, Unfilled, Window
+from sub2api.live.interfaces import Budget, Sessions, Unfilled, Window
 from sub2api.live.memory import MOST_BINDINGS, MemoryLive
 from tests.live.kit import entry, granted, place
 
@@ -21,19 +21,6 @@ class Later(Clock):
     def __init__(self) -> None:
         self.monotonic = lambda: time.monotonic() + self.ahead  # type: ignore[assignment]
         self.now = lambda: time.time() + self.ahead  # type: ignore[assignment]
-
-
-async def test_entering_and_leaving_is_cheap() -> None:
-    live = MemoryLive(Clock())
-    slots, places = (Slot("user:1", 50), Slot("key:1", 0)), (Place(1, (Slot("account:1", 50),)),)
-    best = 1.0
-    for _ in range(50):
-        began = time.perf_counter()
-        for _ in range(100):
-            await live.enter(Entry("c", 1, 1, slots, candidates=places))
-            await live.leave("c")
-        best = min(best, (time.perf_counter() - began) / 100)
-    assert best < 20e-6
 
 
 async def test_budgets_and_bindings_are_bounded() -> None:
