@@ -6,7 +6,7 @@ again and again. `live` decides; here is only said what it is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
@@ -171,6 +171,3 @@ def _windows(owner: Owner, tokens: int) -> Iterator[Window]:
         yield Window(f"rpm:{owner.noun}:{owner.id}", limits.rpm)
     if limits.tpm > 0:
         yield Window(f"tpm:{owner.noun}:{owner.id}", limits.tpm, tokens, tokens=True)
-
-
-Admits = Callable[[Candidate, bool], bool]
